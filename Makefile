@@ -1,0 +1,39 @@
+# make demo   create .venv, install, train a classifier of handwritten digits (about a minute)
+# make test   the same for the tests: lint, format, types, layers, tests
+# make clean  remove .venv and what the tools left behind
+#
+# A stamp file in .venv says what was installed from; pip runs again only when that changed.
+
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+SOURCES = rushlight tests examples benchmarks
+
+.PHONY: demo test clean
+
+demo: .venv/installed
+	.venv/bin/rushlight demo
+
+test: .venv/installed-dev
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Rushlight needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing Rushlight into .venv (the first time this takes some minutes)"
+	$(PIP) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

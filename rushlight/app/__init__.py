@@ -1,0 +1,1 @@
+"""What people touch: the command line, pictures, and the run folder's contents."""

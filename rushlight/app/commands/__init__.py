@@ -1,0 +1,1 @@
+"""The commands, one module each; they import what is slow (torch, matplotlib) inside their function."""

@@ -1,0 +1,62 @@
+"""`rushlight demo`."""
+
+from typing import Annotated
+
+import typer
+
+from rushlight.app import options
+from rushlight.app.printing import print_json
+
+
+def demo(
+    minutes: Annotated[
+        float,
+        typer.Option(
+            "--minutes",
+            metavar="NUMBER",
+            callback=options.positive,
+            help="How long to train.",
+            rich_help_panel="Time",
+        ),
+    ] = 0.75,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    output: options.Output = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a first model: handwritten digits, in about a minute.
+
+    The images come along, so nothing is downloaded. The model starts from nothing and learns from about two
+    thirds of them. The rest plays no part in the training: that is where its accuracy is measured, once while
+    choices are still open (validation) and once at the very end (test). Model and pictures are left in a run
+    folder.
+
+    \b
+    Example:
+      rushlight demo
+    """
+    from rushlight.app.demo import run_demo, sample_files
+
+    trained = run_demo(minutes, seed, device, precision, output)
+    test = trained.classifier.evaluate("test")
+    if as_json:
+        result = trained.to_json()
+        result["results"]["test"] = test.to_json()
+        print_json(result)
+        return
+    run = trained.folder
+    print("Accuracy on images that played no part in the training:")
+    if trained.evaluation is not None:
+        print(f"  validation  {trained.evaluation.accuracy.percent()}")
+    print(f"  test        {test.accuracy.percent()}")
+    print(f"The model, its history and its pictures: {run}")
+    print("  curves.png      how it learned")
+    print("  confusion.png   which digit it takes for which")
+    print("  most_wrong.png  its surest mistakes")
+    print("\nWhat to type next:")
+    print(f"  rushlight evaluate {run}")
+    print(f"  rushlight predict {run} {next(iter(sample_files(trained)), 'IMAGE')}")
+    print(
+        "  rushlight train images FOLDER --minutes 10    (FOLDER holds one folder of images for each class)"
+    )

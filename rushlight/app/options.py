@@ -1,0 +1,183 @@
+"""The flags that several commands share, and how help shows them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from rushlight.runtime.errors import InputError
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands that are listed in the order in which a newcomer needs them."""
+
+    order = ("demo", "train", "evaluate", "predict", "lr-find", "summary", "ladder", "data")
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, those that stand in `order` first."""
+        place = {name: number for number, name in enumerate(self.order)}
+        return sorted(super().list_commands(ctx), key=lambda name: place.get(name, len(place)))
+
+
+class GroupedHelp(TyperCommand):
+    """Help whose options stand under headings, the commonest first, as plain text that copies well."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line; required arguments stand in plain capitals, as everywhere else."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then each group of options in the order in which the command declares them."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            if parameter.param_type_name == "argument":
+                sections.setdefault("Arguments", []).append((parameter.metavar, parameter.help))
+            elif record := parameter.get_help_record(ctx):
+                heading = getattr(parameter, "rich_help_panel", None) or "Options"
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def positive(value: float | None) -> float | None:
+    """Refuse a number that is not above zero (a callback of numeric options)."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"it must be more than 0, not {value:g}")
+    return value
+
+
+def fraction(value: float | None) -> float | None:
+    """Refuse a number outside 0 to 1 (a callback of numeric options)."""
+    if value is not None and not 0 <= value < 1:
+        raise typer.BadParameter(f"it must lie between 0 and 1, not {value:g}")
+    return value
+
+
+def parse_learning_rates(text: str | None) -> float | tuple[float, ...] | None:
+    """One learning rate, or several with commas between them: one for each layer group, from input to output.
+
+    Raises:
+        InputError: something between the commas is not a number above zero.
+    """
+    if text is None:
+        return None
+    try:
+        rates = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        rates = ()
+    if not rates or not all(0 < rate < float("inf") for rate in rates):
+        raise InputError(f"--lr {text}: give a number above 0 such as 0.01, or several as in 1e-5,1e-4,1e-3")
+    return rates[0] if len(rates) == 1 else rates
+
+
+_MACHINE = "Machine and files"
+
+Images = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGES",
+        help="A folder with one folder of images for each class, a CSV file of file and label, or the name "
+        "of a known data set ('rushlight data list' shows them).",
+        show_default=False,
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder that training made, such as runs/images/photos-1, or its model.safetensors.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="NUMBER",
+        help="Start of every random choice; the same number repeats a run.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to compute: auto (a graphics processor if there is one), cpu, cuda or mps.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Number format: auto (the faster one where the machine has it), float32 or bfloat16.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FOLDER",
+        help="Folder for the results. Without it: the next free one under runs/.",
+        rich_help_panel=_MACHINE,
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object for a program to read.", rich_help_panel=_MACHINE),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="PIXELS",
+        callback=positive,
+        help="Width and height at which images are used. Without it: chosen from the images.",
+        rich_help_panel="Data",
+        show_default=False,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="NUMBER",
+        callback=positive,
+        help="Images in one training step. Fewer need less memory. Without it: chosen from their number.",
+        rich_help_panel="Data",
+        show_default=False,
+    ),
+]
+Augment = Annotated[
+    str,
+    typer.Option(
+        "--augment",
+        metavar="PRESET",
+        help="Random changes that keep the label: auto (small), none, small (flips and shifts), side_on "
+        "(photographs), top_down (from above: any turn), strong.",
+        rich_help_panel="Data",
+    ),
+]
+ValidFraction = Annotated[
+    float,
+    typer.Option(
+        "--valid-fraction",
+        metavar="FRACTION",
+        callback=fraction,
+        help="Part of the training images set aside to measure with, where the folder has no valid/.",
+        rich_help_panel="Data",
+    ),
+]
+TestTimeAugmentation = Annotated[
+    bool,
+    typer.Option(
+        "--tta", help="Look at several flipped and shifted views of each image; slower, a bit better."
+    ),
+]

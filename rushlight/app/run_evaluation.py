@@ -1,0 +1,102 @@
+"""Measure a saved model again: on the images it was trained beside, or on others."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rushlight.app.image_runs import ImageSource, source_of_run
+from rushlight.data.batches import ImageBatches
+from rushlight.data.images import ImageData
+from rushlight.inference.evaluation import Evaluation
+from rushlight.inference.predictor import Predictor
+from rushlight.runtime.errors import InputError, nearest_name
+from rushlight.runtime.run_folder import RunFolder
+from rushlight.runtime.terminal import note
+
+SPLITS = ("valid", "test")
+
+
+def evaluate_run(
+    run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str
+) -> Evaluation:
+    """Evaluate the model of a run.
+
+    Args:
+        run: a run folder or model file.
+        split: `valid` or `test`.
+        data: a path or catalog name of other images; the run's own, cut in the same parts, if None.
+        tta: average over several views of each image.
+        device: `auto` or a device name of PyTorch.
+        precision: `auto`, `float32` or `bfloat16`.
+
+    Raises:
+        InputError: there is no such run or part, or the images have a class the model does not know.
+        ModelFileError: the model file is not ours or is damaged.
+    """
+    if split not in SPLITS:
+        raise InputError(f"--split {split}: {nearest_name(split, SPLITS)}")
+    model_file = RunFolder.find(run)
+    predictor = Predictor.load(model_file, device=device, precision=precision)
+    if data is None:
+        images = _images_of_run(model_file.with_name("run.json"), split, device)
+    else:
+        images = ImageSource.of(data, size=predictor.size).load(augment="none", device=device)
+    part = images.test if split == "test" else images.valid
+    if part is None:
+        others = " (nothing was set aside)" if split == "valid" else " (it has no test/ folder)"
+        raise InputError(f"'{images.name}' has no {split} images{others}; see --split and --data")
+    return predictor.evaluate(_batches_as_trained(predictor, part, images.classes), split=split, tta=tta)
+
+
+def _images_of_run(run_json: Path, split: str, device: str) -> ImageData:
+    """The images of a run, with the parts cut as they were then."""
+    try:
+        facts: dict[str, Any] = json.loads(run_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"there is no readable {run_json}; name the images with --data") from None
+    source, fingerprint = source_of_run(facts, run_json)
+    if source.fit_all and split == "valid":
+        raise InputError(
+            "this model was trained on the validation images too (--fit-all), so they say nothing about it; "
+            "use --split test, or --data with other images"
+        )
+    images = source.load(augment="none", device=device)
+    if images.fingerprint != fingerprint:
+        note(
+            f"'{source.name_or_path}' has changed since the training, so the parts are not those of then: "
+            "some of these images may have been trained on"
+        )
+    return images
+
+
+def _batches_as_trained(
+    predictor: Predictor, part: ImageBatches, classes: list[str]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of a part, scaled as in the training of the model, with the model's own class numbers.
+
+    Raises:
+        InputError: the part has a class that the model does not know.
+    """
+    unknown = [name for name in classes if name not in predictor.classes]
+    if unknown:
+        raise InputError(
+            f"the model does not know the class '{unknown[0]}': {nearest_name(unknown[0], predictor.classes)}"
+        )
+    numbers = torch.tensor([predictor.classes.index(name) for name in classes])
+    return _rescaled(predictor, part, numbers)
+
+
+def _rescaled(predictor: Predictor, part: ImageBatches, numbers: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for rows in torch.arange(part.samples).split(part.batch_size):
+        yield from ImageBatches(
+            part.pixels(rows),
+            numbers[part.targets[rows]],
+            predictor.mean,
+            predictor.std,
+            batch_size=len(rows),
+            device=predictor.device,
+        )

@@ -1,0 +1,39 @@
+"""A grid of images with their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_INCHES = 1.5  # side of one image
+
+
+def image_grid(images: np.ndarray, titles: Sequence[str], columns: int | None = None) -> Figure:
+    """Draw images in rows, each under its title.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        titles: one an image.
+        columns: images a row; None for about as many as there are rows.
+
+    Returns:
+        A figure that belongs to no window: a notebook shows it, and `savefig` writes it.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(images)
+    columns = columns or max(1, math.ceil(math.sqrt(count)))
+    rows = max(1, math.ceil(count / columns))
+    figure = Figure(figsize=(_INCHES * columns, (_INCHES + 0.25) * rows), layout="constrained")
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if i < count:
+            axes.imshow(images[i], interpolation="nearest")
+            axes.set_title(titles[i], fontsize=8, parse_math=False)  # a class may be called "$5"
+    return figure

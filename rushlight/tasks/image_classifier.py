@@ -1,0 +1,322 @@
+"""The first task: a folder of images in, a classifier out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rushlight.data.images import ImageData
+from rushlight.inference.evaluation import Evaluation
+from rushlight.inference.predictor import Prediction, Predictor, save_classifier
+from rushlight.nn.fast import FastNet
+from rushlight.nn.models import MODELS, UnknownModel, build_model
+from rushlight.runtime.device import select_device, select_precision
+from rushlight.runtime.errors import InputError, nearest_name
+from rushlight.runtime.seeds import seed_everything
+from rushlight.tasks import recipes
+from rushlight.training.callbacks import Callback
+from rushlight.training.learner import Learner
+from rushlight.training.losses import CrossEntropy, balanced_class_weights, cross_entropy
+from rushlight.training.lr_finder import LRSweep
+from rushlight.training.metrics import Accuracy
+from rushlight.training.rates import OptimizerChoice
+from rushlight.training.schedules import Schedule
+
+AUTO = "auto"
+WHITENING_IMAGES = 5000
+
+
+class ClassificationStep:
+    """The forward step of classification.
+
+    While training the loss is as configured; measured is always plain cross-entropy, in nats, so that runs with
+    different label smoothing or class weights can be compared.
+    """
+
+    def __init__(self, loss: CrossEntropy) -> None:
+        self.loss = loss
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        images, targets = batch
+        logits = model(images)
+        return logits, self.loss(logits, targets) if model.training else cross_entropy(logits, targets)
+
+
+class ImageClassifier:
+    """A model, the data it learns from, and the recipe that suits both.
+
+    Args:
+        data: where images and labels come from.
+        model: `auto`, a fast net whose width the first `fit` chooses by the time it is given; a name of `MODELS`; or
+            any module from images (B, C, H, W) to logits (B, classes), which must be rebuilt by yourself before its
+            saved weights can be used again.
+        model_options: further arguments of a named model.
+        optimizer: a name of `OPTIMIZERS`; by default Muon for fast nets and AdamW for everything else.
+        label_smoothing: share of each target spread evenly over the classes; by default 0.2 for fast nets, else 0.1.
+        class_weights: `balanced`, so that rare classes count as much as frequent ones, or one weight a class.
+        seed: of weights, augmentation and order.
+        device: `auto` or a device name of PyTorch.
+        precision: `auto`, `float32` or `bfloat16`.
+
+    Attributes:
+        learner: the `Learner` beneath, for everything that this class does not offer.
+
+    Raises:
+        InputError: the model or another name is unknown.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        model: str | nn.Module = AUTO,
+        *,
+        model_options: dict[str, Any] | None = None,
+        optimizer: str | None = None,
+        label_smoothing: float | None = None,
+        class_weights: str | Sequence[float] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        if isinstance(model, str) and model != AUTO and model not in MODELS:
+            raise InputError(f"unknown model '{model}': {nearest_name(model, [AUTO, *MODELS])}")
+        self.data = data
+        self.model_name = model if isinstance(model, str) else type(model).__name__
+        self.seed = seed
+        self.device = select_device(device)
+        self.precision = select_precision(precision, self.device)
+        self._module = model if isinstance(model, nn.Module) else None
+        self._model_options = dict(model_options or {})
+        self._optimizer_name = optimizer
+        self._label_smoothing = label_smoothing
+        self._class_weights = self._weights_of(class_weights)
+        self._learner: Learner | None = None
+        self._needs_whitening = False
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    @property
+    def learner(self) -> Learner:
+        """The learner; a model that was to be chosen by the time limit is chosen now as if there were plenty."""
+        if self._learner is None:
+            self._learner = self._make_learner(None, None)
+        return self._learner
+
+    def fit(
+        self,
+        epochs: float | None = None,
+        *,
+        steps: int | None = None,
+        minutes: float | None = None,
+        lr: float | Sequence[float] | None = None,
+        schedule: str | Schedule | None = None,
+        weight_decay: float | Sequence[float] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> ImageClassifier:
+        """Train; of several lengths, whichever ends first.
+
+        Args:
+            epochs: passes over the training part.
+            steps: optimizer steps.
+            minutes: a limit for training and measuring together. Of an `auto` model it decides the width; training
+                ends sooner where more passes would add nothing.
+            lr: one rate, or one a layer group; default: the recipe's.
+            schedule: a name of `SCHEDULES` or a function; default: the recipe's.
+            weight_decay: one strength, or one a layer group; default: the recipe's.
+            callbacks: for this fit only.
+
+        Raises:
+            InputError: no length was given, or a name is unknown.
+            NonFiniteError: the loss is no longer a number; the weights are those of the last good step.
+        """
+        started = recipes.Stopwatch()
+        if self._learner is None:
+            self._learner = self._make_learner(epochs, minutes)
+        if minutes is not None:
+            if epochs is None and steps is None and self._recipe_is_fast:
+                epochs = recipes.epochs_for(self.data.train.samples)
+            minutes = max(minutes - started.minutes, 0.01 * minutes)
+        before = list(self.learner.callbacks)
+        self.learner.callbacks += callbacks
+        try:
+            self.learner.fit(
+                epochs,
+                steps=steps,
+                minutes=minutes,
+                lr=lr,
+                weight_decay=weight_decay,
+                schedule=schedule or ("linear" if self._recipe_is_fast else "one_cycle"),
+            )
+        finally:
+            self.learner.callbacks = before
+        return self
+
+    def fit_cycles(
+        self,
+        cycles: int,
+        *,
+        cycle_length: int = 1,
+        cycle_multiplier: int = 1,
+        lr: float | Sequence[float] | None = None,
+        weight_decay: float | Sequence[float] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> ImageClassifier:
+        """Train with warm restarts, as `Learner.fit_cycles`."""
+        before = list(self.learner.callbacks)
+        self.learner.callbacks += callbacks
+        try:
+            self.learner.fit_cycles(
+                cycles,
+                cycle_length=cycle_length,
+                cycle_multiplier=cycle_multiplier,
+                lr=lr,
+                weight_decay=weight_decay,
+            )
+        finally:
+            self.learner.callbacks = before
+        return self
+
+    def find_lr(self, start_lr: float = 1e-5, end_lr: float = 10.0, steps: int = 100) -> LRSweep:
+        """Sweep the learning rate and suggest one; nothing is changed by it."""
+        return self.learner.find_lr(start_lr, end_lr, steps)
+
+    def freeze_to(self, group: str | int) -> ImageClassifier:
+        """Freeze every layer group before `group`."""
+        self.learner.freeze_to(group)
+        return self
+
+    def unfreeze(self) -> ImageClassifier:
+        """Train everything."""
+        self.learner.unfreeze()
+        return self
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, split: str = "valid", tta: bool = False) -> Evaluation:
+        """Loss, accuracy with its interval, and more, on one part of the data.
+
+        Args:
+            split: `valid`, or `test`, which should be looked at once, at the end; `train` shows how much was
+                memorised.
+            tta: average the answers over several views of each image.
+
+        Raises:
+            InputError: the data has no such part.
+        """
+        return self.predictor().evaluate(self.data.part(split).as_they_are(), split=split, tta=tta)
+
+    def predict(self, inputs: Any, tta: bool = False) -> list[Prediction]:
+        """Labels with probabilities, for files, folders, arrays or PIL images."""
+        return self.predictor().predict(inputs, tta=tta)
+
+    def predictor(self) -> Predictor:
+        """What answers: the model as it is now, without anything that is only for training."""
+        return Predictor(
+            self.learner.model.eval(),
+            classes=self.data.classes,
+            size=self.data.size,
+            mean=self.data.mean,
+            std=self.data.std,
+            metadata={},
+            device=self.device,
+            precision=self.precision.name,
+        )
+
+    def save(self, path: str | Path, metrics: dict[str, Any] | None = None) -> None:
+        """Write one safetensors file that rebuilds itself: `Predictor.load(path)`.
+
+        Args:
+            path: the file.
+            metrics: measured quantities to keep with it, by name.
+        """
+        save_classifier(
+            Path(path),
+            self.learner.model,
+            model_name=self.model_name,
+            model_arguments=self.model_arguments,
+            classes=self.data.classes,
+            size=self.data.size,
+            mean=self.data.mean,
+            std=self.data.std,
+            metrics=metrics or {},
+        )
+
+    def summary(self) -> str:
+        """Every layer with its output shape and parameters, as a table."""
+        return str(self.learner.summary())
+
+    # --- the recipe --------------------------------------------------------------------------------------------------
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """What a named model was built with."""
+        return {
+            "classes": len(self.data.classes),
+            "channels": self.data.channels,
+            "size": self.data.size,
+            **self._model_options,
+        }
+
+    @property
+    def _recipe_is_fast(self) -> bool:
+        return self._optimizer_name in (None, "muon") and isinstance(self.learner.model, FastNet)
+
+    def _make_learner(self, epochs: float | None, minutes: float | None) -> Learner:
+        seed_everything(self.seed)
+        model = self._module or self._named_model(epochs, minutes)
+        smoothing = self._label_smoothing
+        if smoothing is None:
+            smoothing = recipes.LABEL_SMOOTHING if isinstance(model, FastNet) else 0.1
+        optimizer: OptimizerChoice = self._optimizer_name or "adamw"
+        callbacks: list[Callback] = []
+        if isinstance(model, FastNet):
+            if self.data.options.batch_size is None:
+                self.data.train.batch_size = recipes.batch_size_for(self.data.train.samples)
+            model.whiten.fit(self._training_images(WHITENING_IMAGES))
+            if self._optimizer_name in (None, "muon"):
+                model = model.to(self.device)
+                optimizer = recipes.fast_optimizer(model, self.data.train.batch_size)
+                callbacks.append(recipes.FinishWhitening(model))
+        return Learner(
+            model,
+            self.data,
+            forward_step=ClassificationStep(CrossEntropy(smoothing, self._class_weights)),
+            optimizer=optimizer,
+            metrics=[Accuracy()],
+            callbacks=callbacks,
+            device=self.device,
+            precision=self.precision.name,
+        )
+
+    def _named_model(self, epochs: float | None, minutes: float | None) -> nn.Module:
+        if self.model_name == AUTO:
+            self.model_name = f"fast_{self._width(epochs, minutes)}"
+        try:
+            return build_model(self.model_name, **self.model_arguments)
+        except UnknownModel as error:
+            raise InputError(str(error)) from None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"model '{self.model_name}' cannot be built: {error}") from None
+
+    def _width(self, epochs: float | None, minutes: float | None) -> int:
+        samples, size = self.data.train.samples, self.data.size
+        if minutes is None:
+            return recipes.width_for_epochs(samples, epochs)
+        speed = recipes.measured_operations_a_second(size, self.device, self.precision)
+        return recipes.width_for(samples, speed, 60 * minutes, size)
+
+    def _training_images(self, count: int) -> Tensor:
+        """Training images as the model will see them, without augmentation."""
+        order = torch.randperm(self.data.train.samples, generator=torch.Generator().manual_seed(self.seed))
+        return self.data.train.inputs(order[:count].sort().values).cpu()
+
+    def _weights_of(self, class_weights: str | Sequence[float] | None) -> Sequence[float] | Tensor | None:
+        if not isinstance(class_weights, str):
+            return class_weights
+        if class_weights != "balanced":
+            raise InputError(f"class weights are 'balanced' or one number a class, not '{class_weights}'")
+        return balanced_class_weights(self.data.train.targets, len(self.data.classes))

@@ -1,0 +1,161 @@
+"""How to train a fast net well in the time there is: which width, which batches, which rates.
+
+Chosen on the training part of CIFAR-10 alone (a second validation part cut from it); the test part decided nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rushlight.nn.fast import FastNet, fast_net
+from rushlight.runtime.device import Precision
+from rushlight.training.batches import in_channels_last
+from rushlight.training.callbacks import Callback
+from rushlight.training.combined import CombinedOptimizer
+from rushlight.training.muon import Muon
+
+if TYPE_CHECKING:
+    from rushlight.training.learner import Learner
+
+# Width of a fast net and the samples it must see to be worth more than the next smaller one: with fewer, the narrower
+# net gets further in the same time.
+SAMPLES_WORTH_THE_WIDTH = {16: 0, 24: 100_000, 32: 170_000, 48: 270_000, 64: 380_000, 96: 900_000}
+MOST_EPOCHS = 60  # more adds nothing that measuring can see, but
+LEAST_SAMPLES = 200_000  # a small data set is gone through as often as it takes to see this many,
+MOST_EPOCHS_OF_FEW = 200  # up to a point
+LABEL_SMOOTHING = 0.2
+WHITENING_TRAINS_UNTIL = 0.375  # progress at which the bias of the first layer is done
+
+
+class Stopwatch:
+    """Minutes since it was made."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self._started) / 60
+
+
+def batch_size_for(samples: int) -> int:
+    """Batches of 500 for large data sets; at least some 50 steps an epoch for small ones, in batches of 64 or more."""
+    return max(1, min(500, max(64, samples // 50), samples))
+
+
+def epochs_for(samples: int) -> int:
+    """How many passes over the data are worth making at most, however much time is left."""
+    return max(MOST_EPOCHS, min(MOST_EPOCHS_OF_FEW, LEAST_SAMPLES // max(1, samples)))
+
+
+def training_operations(width: int, size: int) -> int:
+    """Floating-point operations of one training step a sample: forward, and twice as many backward."""
+    with torch.device("meta"):
+        model = fast_net(10, size=size, width=width)
+        images = torch.empty(1, 3, size, size)
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+    return 3 * int(counter.get_total_flops())
+
+
+def measured_operations_a_second(size: int, device: torch.device, precision: Precision) -> float:
+    """Train a small fast net on noise for about a second and see how fast this machine is just now."""
+    batch = 250
+    model = in_channels_last(fast_net(10, size=size, width=32).to(device))
+    images = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    seconds: list[float] = []
+    while len(seconds) < 4:
+        started = time.perf_counter()
+        with precision.autocast():
+            loss = model(images).float().square().mean()
+        loss.backward()
+        loss.item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return batch * training_operations(32, size) / min(seconds[1:])
+
+
+def width_for(samples: int, operations_a_second: float, seconds: float, size: int) -> int:
+    """The widest fast net that still sees enough samples in the time."""
+    affordable = {
+        w: seconds * operations_a_second / training_operations(w, size) for w in SAMPLES_WORTH_THE_WIDTH
+    }
+    most = samples * epochs_for(samples)
+    fitting = [w for w, least in SAMPLES_WORTH_THE_WIDTH.items() if min(affordable[w], 2 * most) >= least]
+    return max(fitting)
+
+
+def width_for_epochs(samples: int, epochs: float | None) -> int:
+    """The widest fast net worth its width where the number of passes, not the time, is given."""
+    seen = samples * (epochs_for(samples) if epochs is None else epochs)
+    return max(width for width, least in SAMPLES_WORTH_THE_WIDTH.items() if width <= 64 and 2 * seen >= least)
+
+
+@dataclass(frozen=True)
+class FastRates:
+    """Rates for batches of `batch_size`: found at 500 and scaled with the square root of the batch.
+
+    Attributes:
+        filters: of the convolutions, by Muon: the spectral norm of a step.
+        shifts: of the biases of normalisation and of the first layer; unusually large, which is half the speed.
+        head: of the last layer.
+        decay: the share that weight decay takes in a step at full rate.
+    """
+
+    filters: float
+    shifts: float
+    head: float
+    decay: float
+
+    @classmethod
+    def for_batch(cls, batch_size: int) -> FastRates:
+        factor = sqrt(batch_size / 500)
+        return cls(0.17 * factor, 0.037 * factor, 0.47 * factor, 2e-6 * batch_size)
+
+
+def fast_optimizer(model: FastNet, batch_size: int) -> CombinedOptimizer:
+    """Muon for the convolutions, Nesterov momentum for everything else."""
+    rates = FastRates.for_batch(batch_size)
+    filters = [p for p in model.groups.parameters() if p.ndim == 4]
+    shifts = [p for p in model.groups.parameters() if p.ndim == 1 and p.requires_grad]
+    whitening = {
+        "params": [model.whiten.bias],
+        "lr": rates.shifts,
+        "schedule": lambda progress: max(0.0, 1 - progress / WHITENING_TRAINS_UNTIL),
+    }
+    groups = [
+        whitening,
+        {"params": shifts, "lr": rates.shifts},
+        {"params": [model.head.weight], "lr": rates.head},
+    ]
+    for group in groups:
+        group["weight_decay"] = rates.decay / group["lr"]
+    momentum = torch.optim.SGD(groups, momentum=0.85, nesterov=True)
+    return CombinedOptimizer([Muon(filters, lr=rates.filters, momentum=0.6), momentum])
+
+
+def whitening_schedule(progress: float) -> float:
+    """The factor for the bias of the first layer: a line that reaches zero before the others do."""
+    return max(0.0, 1 - progress / WHITENING_TRAINS_UNTIL)
+
+
+class FinishWhitening(Callback):
+    """Freeze the first layer once its bias has stopped moving: no gradient needs to reach it any more."""
+
+    def __init__(self, model: FastNet) -> None:
+        self._bias = model.whiten.bias
+
+    def fit_start(self, learner: Learner) -> None:
+        self._bias.requires_grad_(True)
+
+    def batch_start(self, learner: Learner) -> None:
+        if learner.progress > WHITENING_TRAINS_UNTIL:
+            self._bias.requires_grad_(False)
+
+    def fit_end(self, learner: Learner) -> None:
+        self._bias.requires_grad_(True)

@@ -1,0 +1,96 @@
+"""Metrics that accumulate on the device and are read once an epoch.
+
+Each keeps sums, and divides only in `compute`: sums can be added over batches, and over processes, means cannot.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rushlight.runtime.measured import Measured, mean_with_interval, proportion
+
+
+class Metric(Protocol):
+    """What the loop asks of a metric."""
+
+    name: str
+
+    def reset(self) -> None:
+        """Forget everything."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add one batch."""
+
+    def compute(self) -> Measured:
+        """The value over all batches since the last reset, with its interval."""
+
+
+class Accuracy:
+    """The share of samples whose largest output stands at the target, with its Wilson interval.
+
+    `update` takes outputs (..., classes) and integer targets (...), or target probabilities of the outputs' shape.
+    """
+
+    name = "accuracy"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._correct: Tensor | int = 0
+        self._count = 0
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        if targets.is_floating_point():
+            targets = targets.argmax(-1)
+        self._correct = self._correct + (outputs.argmax(-1) == targets).sum()
+        self._count += targets.numel()
+
+    def compute(self) -> Measured:
+        return proportion(int(self._correct), self._count)
+
+
+class BatchMeans:
+    """The mean of a quantity known as one mean a batch, such as the loss.
+
+    The interval comes from the spread of the batch means ("batch means"): what a single sample contributed is not
+    known, and need not be.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._total: Tensor | float = 0.0
+        self._squares: Tensor | float = 0.0
+        self._weight = 0
+        self._batches = 0
+
+    def update(self, mean: Tensor, weight: int) -> None:
+        """Add one batch.
+
+        Args:
+            mean: the batch's mean, a scalar tensor.
+            weight: how many samples it is the mean of.
+        """
+        mean = mean.detach().double() if mean.device.type != "mps" else mean.detach().float()
+        self._total = self._total + mean * weight
+        self._squares = self._squares + mean.square() * weight
+        self._weight += weight
+        self._batches += 1
+
+    def compute(self) -> Measured:
+        mean = float(self._total) / self._weight
+        if self._batches < 2:
+            return Measured(mean, None, self._weight, None)
+        spread = max(0.0, float(self._squares) / self._weight - mean**2)
+        interval = mean_with_interval(
+            mean * self._batches, (spread + mean**2) * self._batches, self._batches
+        ).interval
+        return Measured(mean, interval, self._weight, "batch means")
+
+
+def samples_in(targets: Tensor) -> int:
+    """How many samples a batch's targets stand for: elements of integer targets, rows of probabilities."""
+    return targets.shape[0] if targets.is_floating_point() else targets.numel()

@@ -1,0 +1,98 @@
+"""The optimizer of a learner: how it is made, and how later fits change its rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from torch import nn
+from torch.optim import Optimizer
+
+from rushlight.runtime.errors import InputError
+from rushlight.training.groups import parameter_groups
+from rushlight.training.optimizers import make_optimizer
+from rushlight.training.schedules import Schedule
+
+Rates = float | Sequence[float]
+OptimizerChoice = str | Callable[..., Optimizer] | Optimizer
+
+
+class Rated:
+    """An optimizer whose every parameter group has a rate of its own (`initial_lr`) that schedules multiply.
+
+    Args:
+        model: whose parameters are trained.
+        choice: a name of `OPTIMIZERS`, a factory that is given parameter groups, or a finished optimizer.
+        lr: one rate, or one a layer group; None keeps the optimizer's default.
+        weight_decay: one strength, or one a layer group; None keeps the optimizer's default.
+    """
+
+    def __init__(
+        self, model: nn.Module, choice: OptimizerChoice, lr: Rates | None = None, weight_decay: Rates | None = None
+    ) -> None:
+        self._model = model
+        self._is_finished = isinstance(choice, Optimizer)
+        self.optimizer = choice if isinstance(choice, Optimizer) else _made(model, choice, lr, weight_decay)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        if self._is_finished:
+            self.change(lr, weight_decay)
+
+    def change(self, lr: Rates | None, weight_decay: Rates | None) -> None:
+        """Change the rates or the weight decay of all groups; None leaves them.
+
+        The groups of a finished optimizer keep their proportions, and `lr` becomes the largest rate.
+
+        Raises:
+            InputError: the number of values is not the number of layer groups.
+        """
+        groups = self.optimizer.param_groups
+        if self._is_finished:
+            if isinstance(lr, Sequence) or weight_decay is not None:
+                raise InputError(
+                    "this optimizer was made with groups of its own: give one learning rate, which scales them all, "
+                    "and set weight decay where it is made"
+                )
+            if lr is not None:
+                largest = self.largest_rate
+                for group in groups:
+                    group["initial_lr"] *= lr / largest
+            return
+        fresh = parameter_groups(self._model, 0.0 if lr is None else lr, 0.0 if weight_decay is None else weight_decay)
+        by_name = {group["name"]: group for group in fresh}  # an optimizer may have put them in another order
+        for group in groups:
+            settings = by_name[group["name"]]
+            if lr is not None:
+                group["initial_lr"] = settings["lr"]
+            if weight_decay is not None:
+                group["weight_decay"] = settings["weight_decay"]
+
+    @property
+    def largest_rate(self) -> float:
+        """The rate of the group that learns fastest, before any schedule."""
+        return max(group["initial_lr"] for group in self.optimizer.param_groups)
+
+    @property
+    def rate_now(self) -> float:
+        """The rate of the group that learns fastest, in the step being taken."""
+        return max(group["lr"] for group in self.optimizer.param_groups)
+
+    def follow(self, schedule: Schedule, progress: float) -> None:
+        """Set every group's rate for a step; a group with a `schedule` of its own follows that."""
+        factor = schedule(progress)
+        for group in self.optimizer.param_groups:
+            own = group.get("schedule")
+            group["lr"] = group["initial_lr"] * (factor if own is None else own(progress))
+
+
+def _made(
+    model: nn.Module, choice: str | Callable[..., Optimizer], lr: Rates | None, weight_decay: Rates | None
+) -> Optimizer:
+    factory = partial(make_optimizer, choice) if isinstance(choice, str) else choice
+    groups = parameter_groups(model, 0.0 if lr is None else lr, 0.0 if weight_decay is None else weight_decay)
+    for group in groups:
+        if lr is None:
+            del group["lr"]
+        if weight_decay is None and not group["name"].endswith(".vectors"):
+            del group["weight_decay"]
+    return factory(groups)

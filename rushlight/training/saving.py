@@ -1,0 +1,53 @@
+"""Write models while training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rushlight.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from rushlight.training.learner import Learner
+
+Save = Callable[[Path], None]
+
+
+class SaveEachEpoch(Callback):
+    """Write the model after every measured epoch, each time over the one before.
+
+    A run that ends badly leaves the last good model behind: a loss that is no longer finite stops training before it
+    is written.
+
+    Args:
+        path: the file.
+        save: writes the model to a path; the learner's own `save` if none is given.
+    """
+
+    def __init__(self, path: str | Path, save: Save | None = None) -> None:
+        self.path = Path(path)
+        self.save = save
+
+    def validation_done(self, learner: Learner) -> None:
+        (self.save or learner.save)(self.path)
+
+
+class CycleCheckpoints(Callback):
+    """Write a checkpoint at the end of every cycle of a schedule with restarts: `cycle-1.safetensors` and so on.
+
+    Args:
+        folder: where they go; made if missing.
+        save: writes the model to a path; the learner's own `save` if none is given.
+    """
+
+    def __init__(self, folder: str | Path, save: Save | None = None) -> None:
+        self.folder = Path(folder)
+        self.save = save
+        self.paths: list[Path] = []
+
+    def cycle_end(self, learner: Learner) -> None:
+        path = self.folder / f"cycle-{len(self.paths) + 1}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (self.save or learner.save)(path)
+        self.paths.append(path)

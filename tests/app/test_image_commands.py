@@ -1,0 +1,264 @@
+"""Train, evaluate, predict: what a folder of images becomes, and what is said of one that cannot be used."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from rushlight.inference.predictor import Predictor
+from rushlight.runtime.measured import Measured
+from rushlight.runtime.run_folder import RunFolder
+
+Rushlight = Callable[..., Any]  # the fixture: arguments to code, out, err
+MakePhotos = Callable[..., Path]
+
+SHORT = ("--steps", "2", "--model", "conv_layers", "--size", "32")
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# --- what training leaves ------------------------------------------------------------------------------------------
+
+
+def test_run_folder_holds_model_history_pictures_and_how_it_came_about(trained: Path, photos: Path) -> None:
+    facts = read(trained / "run.json")
+    assert facts["data"]["name_or_path"] == str(photos)
+    assert facts["arguments"]["model"] == "conv_layers"
+    assert {"python", "torch", "rushlight"} <= set(facts["versions"])
+    accuracy = Measured.from_json(facts["results"]["valid"]["accuracy"])
+    assert accuracy.n == 6
+    rows = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 21))
+    for name in ("curves.png", "confusion.png", "most_wrong.png"):
+        with Image.open(trained / name) as picture:
+            assert min(picture.size) > 100
+
+
+def test_evaluate_measures_on_the_validation_part_of_the_training(trained: Path, rushlight: Rushlight) -> None:
+    again = json.loads(rushlight("evaluate", trained, "--json").out)
+    assert again["split"] == "valid"
+    assert again["accuracy"] == read(trained / "run.json")["results"]["valid"]["accuracy"]
+    assert again["loss"]["value"] == pytest.approx(
+        read(trained / "run.json")["results"]["valid"]["loss"]["value"], rel=1e-4
+    )
+
+
+def test_predict_answers_about_new_images_and_names_what_it_cannot_read(
+    trained: Path, make_photos: MakePhotos, rushlight: Rushlight
+) -> None:
+    folder = make_photos(each=1)
+    (folder / "broken.png").write_bytes(b"no image")
+    ran = rushlight("predict", trained, folder, "--json")
+    answers = {Path(a["source"]).parent.name: a["label"] for a in json.loads(ran.out)["predictions"]}
+    assert answers == {"blue": "blue", "green": "green", "red": "red"}
+    assert [Path(s["source"]).name for s in json.loads(ran.out)["skipped"]] == ["broken.png"]
+    for_people = rushlight("predict", trained, folder / "red", "--tta")
+    assert for_people.out.split()[1:2] == ["red"]
+
+
+def test_other_images_are_evaluated_by_the_names_of_their_classes(
+    trained: Path, make_photos: MakePhotos, rushlight: Rushlight
+) -> None:
+    two = make_photos(each=20, classes=("green", "red"))  # class numbers 0 and 1 there, 1 and 2 in the model
+    ran = rushlight("evaluate", trained, "--data", two, "--json")
+    assert json.loads(ran.out)["accuracy"]["value"] == 1.0
+
+
+def test_class_the_model_does_not_know_is_refused(
+    trained: Path, make_photos: MakePhotos, rushlight: Rushlight
+) -> None:
+    folder = make_photos(each=4)
+    (folder / "red").rename(folder / "rde")
+    ran = rushlight("evaluate", trained, "--data", folder)
+    assert ran.code == 2
+    assert "'rde': did you mean 'red'?" in ran.error
+
+
+def test_images_that_changed_since_the_training_are_noticed(
+    make_photos: MakePhotos, rushlight: Rushlight, tmp_path: Path
+) -> None:
+    folder = make_photos()
+    assert rushlight("train", "images", folder, *SHORT, "--output", tmp_path / "run").code == 0
+    shutil.copy(folder / "red" / "1.png", folder / "red" / "another.png")
+    ran = rushlight("evaluate", tmp_path / "run")
+    assert ran.code == 0
+    assert "has changed since the training" in ran.err
+
+
+def test_fit_all_leaves_no_validation_part_to_flatter_the_model(
+    photos: Path, rushlight: Rushlight, tmp_path: Path
+) -> None:
+    ran = rushlight("train", "images", photos, *SHORT, "--fit-all", "--json", "--output", tmp_path / "run")
+    assert json.loads(ran.out)["results"] == {}
+    assert "--fit-all" in rushlight("evaluate", tmp_path / "run").error
+
+
+def test_test_images_are_not_read_by_training(make_photos: MakePhotos, rushlight: Rushlight, tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    shutil.copytree(make_photos(), folder / "train")
+    shutil.copytree(folder / "train", folder / "test")
+    for file in (folder / "test").rglob("*.png"):
+        file.write_bytes(b"would be an error if it were read")
+    assert rushlight("train", "images", folder, *SHORT, "--output", tmp_path / "run").code == 0
+    assert rushlight("evaluate", tmp_path / "run", "--split", "test").code == 2
+
+
+def test_cycles_keep_a_model_each(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    cycles = ("--cycles", "2", "--cycle-multiplier", "2", "--model", "conv_layers", "--size", "32")
+    assert rushlight("train", "images", photos, *cycles, "--output", tmp_path / "run").code == 0
+    kept = sorted((tmp_path / "run" / "cycles").glob("*.safetensors"))
+    assert len(kept) == 2
+    weights = [next(Predictor.load(path).model.parameters()) for path in kept]
+    assert not torch.equal(*weights)
+
+
+def test_runs_are_numbered_and_never_overwritten(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    for number in (1, 2):
+        ran = rushlight("train", "images", photos, *SHORT, "--json")
+        assert json.loads(ran.out)["run"] == f"runs/images/photos-{number}"
+    ran = rushlight("train", "images", photos, *SHORT, "--output", tmp_path / "runs" / "images" / "photos-1")
+    assert ran.code == 2
+    assert "never overwritten" in ran.error
+
+
+def test_lr_find_suggests_a_rate_and_draws_it(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    ran = rushlight("lr-find", "images", photos, "--model", "conv_layers", "--steps", "30", "--json")
+    found = json.loads(ran.out)
+    assert len(found["lrs"]) == len(found["losses"]) > 10
+    with Image.open(tmp_path / "lr-find.png") as picture:
+        assert min(picture.size) > 100
+
+
+def test_ladder_prints_a_row_a_rung_beside_the_lecture(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    ran = rushlight("ladder", photos, "--rungs", "1,3", "--equal-epochs", "1", "--json", "--output", "ladder.json")
+    rows = json.loads(ran.out)["rungs"]
+    assert [row["parameters"] for row in rows] == [40 * 3073 + 41 * 3, 36_923]
+    assert all(0 <= row["accuracy"]["value"] <= 1 for row in rows)
+    assert read(tmp_path / "ladder.json") == json.loads(ran.out)
+
+
+def test_summary_counts_what_the_model_holds(rushlight: Rushlight) -> None:
+    table = json.loads(rushlight("summary", "residual_net", "--json").out)
+    assert table["parameters"] == sum(layer["parameters"] for layer in table["layers"]) == 769_170
+
+
+# --- what cannot be used -------------------------------------------------------------------------------------------
+
+
+def test_missing_folder(rushlight: Rushlight) -> None:
+    ran = rushlight("train", "images", "photso/2026")
+    assert (ran.code, ran.out) == (2, "")
+    assert "photso/2026" in ran.error
+
+
+def test_empty_folder(rushlight: Rushlight, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    ran = rushlight("train", "images", "photos")
+    assert ran.code == 2
+    assert "photos" in ran.error
+
+
+def test_one_class(make_photos: MakePhotos, rushlight: Rushlight) -> None:
+    ran = rushlight("train", "images", make_photos(classes=("red",)))
+    assert ran.code == 2
+    assert "red" in ran.error
+
+
+def test_empty_class_is_named(make_photos: MakePhotos, rushlight: Rushlight) -> None:
+    folder = make_photos()
+    (folder / "yellow").mkdir()
+    ran = rushlight("train", "images", folder)
+    assert ran.code == 2
+    assert "yellow" in ran.error
+
+
+def test_class_with_one_image_trains_and_is_told(make_photos: MakePhotos, rushlight: Rushlight) -> None:
+    make_photos(each=1, classes=("red",))
+    ran = rushlight("train", "images", make_photos(each=10, classes=("blue", "green")), *SHORT)
+    assert ran.code == 0
+    assert "red" in ran.err
+
+
+def test_nothing_readable(make_photos: MakePhotos, rushlight: Rushlight, tmp_path: Path) -> None:
+    folder = make_photos()
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"no image")
+    ran = rushlight("train", "images", folder)
+    assert ran.code == 2
+    assert "30" in ran.error
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--model", "resnet19", "did you mean 'resnet18'?"),
+        ("--optimizer", "adamm", "did you mean 'adam'?"),
+        ("--schedule", "cosin", "did you mean 'cosine'?"),
+        ("--augment", "smal", "did you mean 'small'?"),
+        ("--device", "gpuu", "gpuu"),
+        ("--precision", "float23", "did you mean 'float32'?"),
+        ("--size", "4", "8 and 1024"),
+    ],
+)
+def test_unknown_name(flag: str, value: str, told: str, photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    options = [flag, value] if flag == "--model" else [flag, value, "--model", "conv_layers"]
+    ran = rushlight("train", "images", photos, "--steps", "1", *options)
+    assert ran.code == 2
+    assert told in ran.error
+    assert not list((tmp_path / "runs").rglob("*.safetensors"))
+
+
+def test_run_folder_that_cannot_be_written(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way of a folder")
+    ran = rushlight("train", "images", photos, *SHORT, "--output", tmp_path / "file" / "run")
+    assert ran.code == 5
+    assert str(tmp_path / "file" / "run") in ran.error
+
+
+def test_run_folder_in_use(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run"):
+        ran = rushlight("train", "images", photos, *SHORT, "--output", tmp_path / "run")
+    assert ran.code == 6
+    assert str(tmp_path / "run") in ran.error
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_model_file_that_is_not_ours(command: str, rushlight: Rushlight, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
+    ran = rushlight(command, "model.pt", *(["x.png"] if command == "predict" else []))
+    assert ran.code == 7
+    assert "model.pt" in ran.error
+
+
+def test_run_that_is_not_there_names_the_nearest(trained: Path, rushlight: Rushlight) -> None:
+    ran = rushlight("predict", trained.with_name("trainde"), "x.png")
+    assert ran.code == 2
+    assert str(trained) in ran.error
+
+
+def test_image_that_is_not_there(trained: Path, rushlight: Rushlight) -> None:
+    ran = rushlight("predict", trained, "nothing.png")
+    assert ran.code == 2
+    assert "nothing.png" in ran.error
+
+
+def test_no_readable_image_at_all(trained: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    ran = rushlight("predict", trained, "broken.png")
+    assert ran.code == 2
+    assert "broken.png" in ran.error
+
+
+def test_loss_that_explodes_exits_3(photos: Path, rushlight: Rushlight) -> None:
+    explode = ("--epochs", "50", "--model", "conv_layers", "--optimizer", "sgd", "--lr", "1e18", "--schedule", "constant")
+    ran = rushlight("train", "images", photos, *explode, "--size", "32")
+    assert ran.code == 3
+    assert "learning rate" in ran.error
