@@ -56,9 +56,7 @@ def medians(calls: dict[str, Callable[[], object]], runs: int, device: torch.dev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--runs", type=int, default=21)
@@ -95,9 +93,9 @@ def main() -> None:
     print(f"flip and crop, image by image   {sides['loop'] * 1e3:8.2f} ms")
     print(f"ratio                           {sides['loop'] / sides['batch']:8.1f}")
 
-    named = {
-        name: kind(CLASSES) if name in {"mixup", "cutmix"} else kind() for name, kind in AUGMENTATIONS.items()
-    } | {f"preset {name}": preset(name, CLASSES) for name in PRESETS}
+    named = {name: kind(CLASSES) if name in {"mixup", "cutmix"} else kind() for name, kind in AUGMENTATIONS.items()} | {
+        f"preset {name}": preset(name, CLASSES) for name in PRESETS
+    }
     calls = {
         name: lambda augmentation=augmentation: augmentation(images, targets, random, 0)
         for name, augmentation in named.items()

@@ -48,9 +48,7 @@ def make_batches(count: int, batch_size: int) -> list[tuple[torch.Tensor, torch.
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, batch_size, 3, 16, 16, generator=generator)
     targets = torch.randint(10, (count, batch_size), generator=generator)
-    return [
-        (x.contiguous(memory_format=torch.channels_last), y) for x, y in zip(images, targets, strict=True)
-    ]
+    return [(x.contiguous(memory_format=torch.channels_last), y) for x, y in zip(images, targets, strict=True)]
 
 
 def plain(train: list, valid: list, epochs: int) -> float:
@@ -101,9 +99,7 @@ def with_learner(train: list, valid: list, epochs: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=2)

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("rushlight", deadline=None)
+settings.load_profile("rushlight")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -166,9 +166,7 @@ def write_pictures(trained: TrainedRun) -> None:
     valid, evaluation = trained.classifier.data.valid, trained.evaluation
     if valid is None or evaluation is None:
         return
-    plots.save(
-        plots.confusion_matrix(evaluation.confusion, evaluation.classes), trained.folder / "confusion.png"
-    )
+    plots.save(plots.confusion_matrix(evaluation.confusion, evaluation.classes), trained.folder / "confusion.png")
     worst = evaluation.most_wrong(WORST_SHOWN)
     pictures = plots.most_wrong(
         valid.pixels(worst),

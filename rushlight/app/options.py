@@ -1,12 +1,13 @@
 """The flags that several commands share, and how help shows them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rushlight.runtime.errors import InputError
+from rushlight.runtime.errors import InputError, nearest_name
 
 
 class CommandGroup(TyperGroup):
@@ -71,6 +72,17 @@ def parse_learning_rates(text: str | None) -> float | tuple[float, ...] | None:
     if not rates or not all(0 < rate < float("inf") for rate in rates):
         raise InputError(f"--lr {text}: give a number above 0 such as 0.01, or several as in 1e-5,1e-4,1e-3")
     return rates[0] if len(rates) == 1 else rates
+
+
+def check_name(flag: str, name: str | None, known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones; None stands for the default.
+
+    Raises:
+        InputError: the name is unknown; the nearest known one is named.
+    """
+    known = list(known)
+    if name is not None and name not in known:
+        raise InputError(f"{flag} {name}: {nearest_name(name, known)}")
 
 
 _MACHINE = "Machine and files"
@@ -177,7 +189,5 @@ ValidFraction = Annotated[
 ]
 TestTimeAugmentation = Annotated[
     bool,
-    typer.Option(
-        "--tta", help="Look at several flipped and shifted views of each image; slower, a bit better."
-    ),
+    typer.Option("--tta", help="Look at several flipped and shifted views of each image; slower, a bit better."),
 ]

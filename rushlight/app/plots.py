@@ -47,16 +47,12 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     counts = np.asarray(confusion)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     count = len(classes)
-    side = float(
-        np.clip(2.6 + 0.42 * count, 4.2, 10)
-    )  # inches; wider, and names shrink in a page of 800 pixels
+    side = float(np.clip(2.6 + 0.42 * count, 4.2, 10))  # inches; wider, and names shrink in a page of 800 pixels
     figure = Figure(figsize=(side + 0.9, side), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="answer of the model", ylabel="true class")
-    axes.set_title(
-        f"{int(counts.sum()):,} images, {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right"
-    )
+    axes.set_title(f"{int(counts.sum()):,} images, {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right")
     if count <= _NAMES_UP_TO:
         names = [_shortened(name, 18) for name in classes]
         long = _INCHES_A_LETTER * max(map(len, names), default=0) > (side - 1.6) / count
@@ -69,7 +65,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center",
                       color="white" if dark else "black", fontsize=9 if count <= 12 else 7)  # fmt: skip
     bar = figure.colorbar(picture, ax=axes, fraction=0.046, label="part of the true class")
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     return figure
 
 
@@ -89,7 +85,8 @@ def most_wrong(
         for truth, answer, probability in zip(truths, answers, probabilities, strict=True)
     ]
     figure = image_grid(images, titles, columns=min(4, max(2, len(images))))
-    figure.suptitle("The worst mistakes: what it is,\nand what the model said" if titles else "No mistake")
+    headline = "The worst mistakes: what it is,\nand what the model said" if titles else "No mistake"
+    figure.suptitle(headline, fontsize=9)
     return figure
 
 

@@ -20,9 +20,7 @@ from rushlight.runtime.terminal import note
 SPLITS = ("valid", "test")
 
 
-def evaluate_run(
-    run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str
-) -> Evaluation:
+def evaluate_run(run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str) -> Evaluation:
     """Evaluate the model of a run.
 
     Args:

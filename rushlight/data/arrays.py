@@ -24,9 +24,7 @@ def check_images(images: np.ndarray, what: str = "images") -> np.ndarray:
         raise InputError(f"{what} must be uint8, 0 to 255, not {images.dtype}; scale and convert them first")
     channels_last = images.ndim == 4 and images.shape[-1] in (1, 3)
     if not (images.ndim == 3 or channels_last) or 0 in images.shape:
-        raise InputError(
-            f"{what} must have the shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), not {images.shape}"
-        )
+        raise InputError(f"{what} must have the shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), not {images.shape}")
     return images
 
 
@@ -78,9 +76,7 @@ def label_indices(
     names = list(classes)
     if np.issubdtype(values.dtype, np.integer):
         if count and not (values.min() >= 0 and values.max() < len(names)):
-            raise InputError(
-                f"{what} go from {values.min()} to {values.max()}, but there are {len(names)} classes"
-            )
+            raise InputError(f"{what} go from {values.min()} to {values.max()}, but there are {len(names)} classes")
         return values.astype(np.int64), names
     index = {name: i for i, name in enumerate(names)}
     unknown = [str(value) for value in values.tolist() if str(value) not in index]

@@ -57,9 +57,7 @@ class ImageBatches:
         self._images = torch.as_tensor(images)
         self.targets = torch.as_tensor(targets, dtype=torch.int64)
         if self._images.dtype != torch.uint8 or self._images.ndim != 4:
-            raise ValueError(
-                f"images must be uint8 (N, H, W, C), not {self._images.dtype} {tuple(self._images.shape)}"
-            )
+            raise ValueError(f"images must be uint8 (N, H, W, C), not {self._images.dtype} {tuple(self._images.shape)}")
         if len(self.targets) != len(self._images):
             raise ValueError(f"{len(self._images)} images but {len(self.targets)} targets")
         self.batch_size = batch_size

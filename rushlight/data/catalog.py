@@ -80,9 +80,7 @@ DATASETS: dict[str, Dataset] = {
         "https://s3.amazonaws.com/text-datasets/nietzsche.txt",
         600_901,
     ),
-    "digits": Dataset(
-        "images", "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn", may_be_mirrored=False
-    ),
+    "digits": Dataset("images", "1,797 handwritten digits of 8 x 8 pixels, from scikit-learn", may_be_mirrored=False),
     "python-prose": Dataset("text", "460,000 characters of prose from Python's own documentation"),
 }
 

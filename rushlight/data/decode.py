@@ -24,9 +24,7 @@ EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp
 # Pillow's own threshold, at which it warns: a quarter of a gibibyte of RGB. It refuses only at twice as much.
 MAXIMUM_PIXELS = 89_478_485
 
-DECODER_VERSION = (
-    1  # raise it when the pixels of any file come out differently: caches made before are then redone
-)
+DECODER_VERSION = 1  # raise it when the pixels of any file come out differently: caches made before are then redone
 
 Fit = Literal["crop", "squash", "pad"]
 FITS: tuple[Fit, ...] = ("crop", "squash", "pad")
@@ -209,9 +207,7 @@ def fit_square(image: Image.Image, size: int, fit: Fit = "crop") -> Image.Image:
 def _refuse_huge(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAXIMUM_PIXELS:
-        raise UnreadableImage(
-            f"too large: {width:,} x {height:,} pixels, at most {MAXIMUM_PIXELS:,} are decoded"
-        )
+        raise UnreadableImage(f"too large: {width:,} x {height:,} pixels, at most {MAXIMUM_PIXELS:,} are decoded")
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -239,9 +235,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         values = np.nan_to_num(values)
         scaled = values * 255 if values.max() <= 1 else values
         if scaled.min() < 0 or scaled.max() > 255:
-            raise UnreadableImage(
-                f"floating-point pixels from {values.min():g} to {values.max():g}: unknown scale"
-            )
+            raise UnreadableImage(f"floating-point pixels from {values.min():g} to {values.max():g}: unknown scale")
         return Image.fromarray(np.rint(scaled).astype(np.uint8))
     # Mode I has 32 bits, but in the allowed formats it carries 16-bit values, or 8-bit ones where none is
     # above 255.

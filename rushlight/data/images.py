@@ -301,9 +301,7 @@ class ImageData:
         some.batch_size = max(1, min(count, some.samples))
         images, targets = next(iter(some))
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)  # of a mixed one, the greater share
-        mean, std = (
-            torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std)
-        )
+        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
         pixels = ((images * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
         titles = [self.classes[label] for label in labels.tolist()]
         return image_grid(pixels.permute(0, 2, 3, 1).cpu().numpy(), titles)
@@ -322,9 +320,7 @@ class ImageData:
         if self.valid is not None:
             parts.append(f"{self.valid.samples:,} validation images")
         if self.has_test:
-            parts.append(
-                "a test part (not read)" if self._test is None else f"{self._test.samples:,} test images"
-            )
+            parts.append("a test part (not read)" if self._test is None else f"{self._test.samples:,} test images")
         parts += [f"{len(self.classes)} classes", f"{self.size} x {self.size} pixels"]
         return f"{self.name}: {', '.join(parts)}"
 
@@ -424,9 +420,7 @@ def _chosen_rows(labels: np.ndarray, options: ImageOptions) -> np.ndarray:
     names = [str(i) for i in range(len(labels))]
     chosen = choose_validation(labels.tolist(), names, fraction, options.seed)
     if not chosen:
-        raise InputError(
-            "no class has two images, so none can be kept to validate on; add images or use fit_all"
-        )
+        raise InputError("no class has two images, so none can be kept to validate on; add images or use fit_all")
     return np.array(chosen, np.int64)
 
 
@@ -440,9 +434,7 @@ def _refuse_lost_classes(scan: Scan, train: LabelledImages) -> None:
     lost = set(range(len(scan.classes))) - set(train.labels[train.rows].tolist())
     if lost:
         names = ", ".join(f"'{scan.classes[label]}'" for label in sorted(lost)[:5])
-        raise InputError(
-            f"no training image of the class {names} can be read; repair them or remove the class"
-        )
+        raise InputError(f"no training image of the class {names} can be read; repair them or remove the class")
 
 
 def _fingerprint(samples: Sequence[ImageSample], cached: CachedImages, classes: Sequence[str]) -> str:

@@ -89,9 +89,7 @@ def scan_folder(path: str | Path, valid_fraction: float = 0.2, seed: int = 0) ->
     parts = {part: folder for name, folder in folders.items() if (part := PART_NAMES.get(name.lower()))}
     if "train" not in parts:
         if folders and len(parts) == len(folders):
-            raise InputError(
-                f"'{root}' has {_listed(folders)} but no train folder; name the one to train on 'train'"
-            )
+            raise InputError(f"'{root}' has {_listed(folders)} but no train folder; name the one to train on 'train'")
         parts = {"train": root}
     else:
         twice = [name for name in folders if PART_NAMES.get(name.lower()) == "valid"]
@@ -141,8 +139,7 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
     chosen = set(choose_validation(labels, names, fraction, seed))
     if not chosen:
         raise InputError(
-            f"'{root}': no class has two images, so none can be kept to validate on; "
-            "add images or use --fit-all"
+            f"'{root}': no class has two images, so none can be kept to validate on; add images or use --fit-all"
         )
     total = sum(counts.values())
     capped = " (at most that many: more would cost training images and tell little)"
@@ -150,15 +147,11 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
         f"no validation folder: {len(chosen):,} of {total:,} training images, stratified by class, were set "
         f"aside with seed {seed}{capped if round(fraction * total) > MOST_VALIDATION_IMAGES else ''}"
     )
-    samples = [
-        replace(sample, part="valid") if i in chosen else sample for i, sample in enumerate(scan.samples)
-    ]
+    samples = [replace(sample, part="valid") if i in chosen else sample for i, sample in enumerate(scan.samples)]
     return replace(scan, samples=samples, notes=notes)
 
 
-def choose_validation(
-    labels: Sequence[int | None], names: Sequence[str], fraction: float, seed: int
-) -> list[int]:
+def choose_validation(labels: Sequence[int | None], names: Sequence[str], fraction: float, seed: int) -> list[int]:
     """Which samples to validate on: of each class the rounded fraction, by a hash of seed and name.
 
     Args:
@@ -277,9 +270,7 @@ class _Walk:
 
     def _images_below(self, folder: str) -> list[str]:
         images: list[str] = []
-        seen: set[tuple[int, int]] = (
-            set()
-        )  # folders by their inode: a loop of links comes back to one of them
+        seen: set[tuple[int, int]] = set()  # folders by their inode: a loop of links comes back to one of them
         waiting = [folder]
         while waiting:
             current = waiting.pop()
@@ -323,9 +314,7 @@ def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise InputError(
-            f"the folder '{folder}' cannot be opened: {error.strerror}; check its permissions"
-        ) from error
+        raise InputError(f"the folder '{folder}' cannot be opened: {error.strerror}; check its permissions") from error
 
 
 def _is_image_name(name: str) -> bool:
@@ -335,28 +324,18 @@ def _is_image_name(name: str) -> bool:
 def _classes_of(found: dict[Part, dict[str, list[str]]], root: Path, walk: _Walk) -> list[str]:
     """The classes, from the training part; the other parts may have no others."""
     train = found["train"]
-    links = (
-        f" ({walk.links_outside:,} links that lead outside the folder were ignored)"
-        if walk.links_outside
-        else ""
-    )
+    links = f" ({walk.links_outside:,} links that lead outside the folder were ignored)" if walk.links_outside else ""
     if not any(train.values()):
         loose = walk.has_images(root)
-        advice = (
-            "put each class's images in a folder of its own" if loose else "expected a folder for each class"
-        )
+        advice = "put each class's images in a folder of its own" if loose else "expected a folder for each class"
         what = "images but no class folders" if loose else f"no images ({', '.join(sorted(EXTENSIONS))})"
         raise InputError(f"'{root}' holds {what}{links}; {advice}, or give a CSV of file and label")
     empty = [name for name, files in train.items() if not files]
     if empty:
-        raise InputError(
-            f"no images{links} in the class {_listed(empty)} of '{root}'; add some or remove the folder"
-        )
+        raise InputError(f"no images{links} in the class {_listed(empty)} of '{root}'; add some or remove the folder")
     classes = sorted(train)
     if len(classes) == 1:
-        raise InputError(
-            f"'{root}' has one class, '{classes[0]}'; telling classes apart takes two or more folders"
-        )
+        raise InputError(f"'{root}' has one class, '{classes[0]}'; telling classes apart takes two or more folders")
     known = {normalised(name) for name in classes}
     for part, by_class in found.items():
         if not any(by_class.values()):

@@ -59,9 +59,7 @@ def scan_csv(
     order: list[Part] = ["train", "valid", "test"]
     samples.sort(key=lambda sample: (order.index(sample.part), str(sample.path)))
     scan = with_validation(Scan(samples, classes), root, valid_fraction, seed)
-    return replace(
-        scan, notes=[note.replace("no validation folder", "no validation split") for note in scan.notes]
-    )
+    return replace(scan, notes=[note.replace("no validation folder", "no validation split") for note in scan.notes])
 
 
 def _rows(csv_path: Path) -> Iterable[tuple[int, str, str, Part]]:
@@ -81,9 +79,7 @@ def _rows(csv_path: Path) -> Iterable[tuple[int, str, str, Part]]:
                 if is_header:
                     continue
             if len(cells) < len(header):
-                raise InputError(
-                    f"'{csv_path}', line {reader.line_num}: {len(cells)} columns, expected {len(header)}"
-                )
+                raise InputError(f"'{csv_path}', line {reader.line_num}: {len(cells)} columns, expected {len(header)}")
             values = dict(zip(header, cells, strict=False))
             yield reader.line_num, values["file"], values["label"], _part(values, csv_path, reader.line_num)
     except csv.Error as error:
@@ -108,22 +104,15 @@ def _header(cells: list[str], csv_path: Path) -> tuple[list[str], bool]:
     """The meaning of each column, and whether this row names them or is data already."""
     known = {"file": FILE_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "is_valid": VALID_COLUMNS}
     names = [cell.lower() for cell in cells]
-    header = [
-        next((meaning for meaning, words in known.items() if name in words), f"{name} ") for name in names
-    ]
+    header = [next((meaning for meaning, words in known.items() if name in words), f"{name} ") for name in names]
     if {"file", "label"} <= set(header):
-        if len({meaning for meaning in header if meaning in known}) != sum(
-            meaning in known for meaning in header
-        ):
-            raise InputError(
-                f"'{csv_path}' has two columns of one meaning: {', '.join(cells)}; keep one of them"
-            )
+        if len({meaning for meaning in header if meaning in known}) != sum(meaning in known for meaning in header):
+            raise InputError(f"'{csv_path}' has two columns of one meaning: {', '.join(cells)}; keep one of them")
         return header, True
     if len(cells) >= 2 and Path(cells[0]).suffix.lower() in EXTENSIONS:
         return ["file", "label", "split"][: len(cells)], False
     raise InputError(
-        f"'{csv_path}' needs a column 'file' and a column 'label' (and perhaps 'split'); "
-        f"it has {', '.join(cells)}"
+        f"'{csv_path}' needs a column 'file' and a column 'label' (and perhaps 'split'); it has {', '.join(cells)}"
     )
 
 
@@ -132,15 +121,12 @@ def _part(values: dict[str, str], csv_path: Path, number: int) -> Part:
         part = PART_NAMES.get(values["split"].lower() or "train")
         if part is None:
             raise InputError(
-                f"'{csv_path}', line {number}: unknown split '{values['split']}'; "
-                f"known: {', '.join(PART_NAMES)}"
+                f"'{csv_path}', line {number}: unknown split '{values['split']}'; known: {', '.join(PART_NAMES)}"
             )
         return part
     answer = values.get("is_valid", "").lower()
     if answer not in _YES | _NO:
-        raise InputError(
-            f"'{csv_path}', line {number}: is_valid is '{values['is_valid']}'; write true or false"
-        )
+        raise InputError(f"'{csv_path}', line {number}: is_valid is '{values['is_valid']}'; write true or false")
     return "valid" if answer in _YES else "train"
 
 
@@ -155,9 +141,7 @@ def _classes_of(rows: Iterable[tuple[str, Part, int]], csv_path: Path) -> list[s
     if not trained:
         raise InputError(f"'{csv_path}' has no rows to train on")
     if len(trained) == 1:
-        raise InputError(
-            f"'{csv_path}' has one class, '{min(trained)}'; telling classes apart takes two or more"
-        )
+        raise InputError(f"'{csv_path}' has one class, '{min(trained)}'; telling classes apart takes two or more")
     for label, number in elsewhere.items():
         if label not in trained:
             raise InputError(f"'{csv_path}', line {number}: the class '{label}' has no training image")

@@ -12,12 +12,8 @@ Larger images are whitened in larger patches taken further apart, so that everyt
 import torch
 from torch import Tensor, nn
 
-COMPONENTS = (
-    12  # patch patterns kept, each with both signs: all of a 2 x 2 x 3 patch, the strongest of a larger one
-)
-VARIANCE_FLOOR = (
-    5e-4  # added to every variance, so that patterns which hardly occur are not blown up into noise
-)
+COMPONENTS = 12  # patch patterns kept, each with both signs: all of a 2 x 2 x 3 patch, the strongest of a larger one
+VARIANCE_FLOOR = 5e-4  # added to every variance, so that patterns which hardly occur are not blown up into noise
 
 
 FAST_WIDTHS = (16, 24, 32, 48, 64, 96)  # channels of the first group; the two others have four times as many
@@ -186,14 +182,10 @@ def whitening_filters(images: Tensor, patch: int, components: int) -> Tensor:
         covariance = covariance + patches.mT @ patches
         count += len(patches)
     variances, directions = torch.linalg.eigh(covariance / count)
-    strongest = directions.mT.flip(0)[:components] / torch.sqrt(
-        variances.flip(0)[:components, None] + VARIANCE_FLOOR
-    )
+    strongest = directions.mT.flip(0)[:components] / torch.sqrt(variances.flip(0)[:components, None] + VARIANCE_FLOOR)
     return strongest.unflatten(1, (images.shape[1], patch, patch))
 
 
-def fast_net(
-    classes: int, channels: int = 3, size: int = 32, width: int = 64, output_scale: float = 1 / 9
-) -> FastNet:
+def fast_net(classes: int, channels: int = 3, size: int = 32, width: int = 64, output_scale: float = 1 / 9) -> FastNet:
     """A fast net with groups of `width`, `4 x width` and `4 x width` channels."""
     return FastNet(classes, channels, size, (width, 4 * width, 4 * width), output_scale)

@@ -116,16 +116,12 @@ class ConvNet(nn.Module):
         return {**stem, "stages": self.stages, "head": self.head}
 
 
-def fully_connected(
-    classes: int, channels: int = 3, size: int = 32, *, hidden_size: int = 40
-) -> FullyConnectedNet:
+def fully_connected(classes: int, channels: int = 3, size: int = 32, *, hidden_size: int = 40) -> FullyConnectedNet:
     """Rung 1: pixels, one hidden layer, ReLU, logits."""
     return FullyConnectedNet(classes, channels, size, hidden_size)
 
 
-def convolutions(
-    classes: int, channels: int = 3, size: int = 32, *, widths: Sequence[int] = (20, 40, 80)
-) -> ConvNet:
+def convolutions(classes: int, channels: int = 3, size: int = 32, *, widths: Sequence[int] = (20, 40, 80)) -> ConvNet:
     """Rung 2: 3x3 convolutions at stride 2 without padding, ReLU after each.
 
     Args:
@@ -138,9 +134,7 @@ def convolutions(
     Raises:
         ValueError: the images are too small.
     """
-    smallest = (
-        2 ** (len(widths) + 1) - 1
-    )  # size -> (size - 3) // 2 + 1 at each convolution, and 1 must be left
+    smallest = 2 ** (len(widths) + 1) - 1  # size -> (size - 3) // 2 + 1 at each convolution, and 1 must be left
     if size < smallest:
         raise ValueError(
             f"{len(widths)} convolutions without padding need images of at least {smallest} pixels, not "
@@ -154,13 +148,9 @@ def convolutions(
     )
 
 
-def conv_layers(
-    classes: int, channels: int = 3, size: int = 32, *, widths: Sequence[int] = (20, 40, 80)
-) -> ConvNet:
+def conv_layers(classes: int, channels: int = 3, size: int = 32, *, widths: Sequence[int] = (20, 40, 80)) -> ConvNet:
     """Rung 3: the same convolutions as a layer, padded by one pixel, so that no border pixel is left out."""
-    return ConvNet(
-        None, halving_stages([channels, *widths], partial(ConvLayer, norm="none")), widths[-1], classes
-    )
+    return ConvNet(None, halving_stages([channels, *widths], partial(ConvLayer, norm="none")), widths[-1], classes)
 
 
 def batch_norm_net(

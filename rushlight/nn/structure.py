@@ -41,9 +41,7 @@ def layer_groups_of(module: nn.Module) -> dict[str, nn.Module]:
     own_groups = getattr(module, "layer_groups", None)
     if callable(own_groups):
         return dict(own_groups())
-    children = {
-        name: child for name, child in module.named_children() if any(True for _ in child.parameters())
-    }
+    children = {name: child for name, child in module.named_children() if any(True for _ in child.parameters())}
     held = [id(parameter) for child in children.values() for parameter in child.parameters()]
     once = len(held) == len(set(held)) == sum(1 for _ in module.parameters())
     return children if children and once else {"model": module}

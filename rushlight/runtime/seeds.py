@@ -10,6 +10,7 @@ of splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number gener
 import hashlib
 import math
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,27 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 - the legacy generator is what other libraries draw from
     torch.manual_seed(_signed(seed))
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every global random generator, for `set_random_state`."""
+    state: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 - other people's code may draw from it
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put every global random generator back to where `random_state` found it."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

@@ -52,14 +52,10 @@ class Stage:
         """Train, with every length multiplied by `scale` (at least one epoch stays)."""
         if self.epochs:
             epochs = max(1, round(self.epochs * scale))
-            classifier.fit(
-                epochs, lr=self.lr, schedule="constant", weight_decay=weight_decay, callbacks=callbacks
-            )
+            classifier.fit(epochs, lr=self.lr, schedule="constant", weight_decay=weight_decay, callbacks=callbacks)
         if self.cycles:
             cycles = self.cycles if self.cycle_multiplier > 1 else max(1, round(self.cycles * scale))
-            length = (
-                max(1, round(self.cycle_length * scale)) if self.cycle_multiplier > 1 else self.cycle_length
-            )
+            length = max(1, round(self.cycle_length * scale)) if self.cycle_multiplier > 1 else self.cycle_length
             classifier.fit_cycles(
                 cycles,
                 cycle_length=length,

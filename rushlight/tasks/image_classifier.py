@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rushlight.data.augmentation import mirrors
 from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.predictor import Prediction, Predictor, save_classifier
@@ -221,7 +222,7 @@ class ImageClassifier:
             size=self.data.size,
             mean=self.data.mean,
             std=self.data.std,
-            metadata={},
+            metadata={"views": self._views},
             device=self.device,
             precision=self.precision.name,
         )
@@ -243,6 +244,7 @@ class ImageClassifier:
             mean=self.data.mean,
             std=self.data.std,
             metrics=metrics or {},
+            views=self._views,
         )
 
     def summary(self) -> str:
@@ -260,6 +262,11 @@ class ImageClassifier:
             "size": self.data.size,
             **self._model_options,
         }
+
+    @property
+    def _views(self) -> str:
+        """Test-time augmentation shows the model only what it has met in training: a mirrored 2 is no 2."""
+        return "flip_shift" if mirrors(self.data.train.augmentation) else "shift"
 
     @property
     def _recipe_is_fast(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +55,11 @@ def epochs_for(samples: int) -> int:
     return max(MOST_EPOCHS, min(MOST_EPOCHS_OF_FEW, LEAST_SAMPLES // max(1, samples)))
 
 
+@cache
 def training_operations(width: int, size: int) -> int:
     """Floating-point operations of one training step a sample: forward, and twice as many backward."""
     with torch.device("meta"):
-        model = fast_net(10, size=size, width=width)
+        model = fast_net(10, size=size, width=width).eval()
         images = torch.empty(1, 3, size, size)
         with FlopCounterMode(display=False) as counter:
             model(images)
@@ -82,9 +84,7 @@ def measured_operations_a_second(size: int, device: torch.device, precision: Pre
 
 def width_for(samples: int, operations_a_second: float, seconds: float, size: int) -> int:
     """The widest fast net that still sees enough samples in the time."""
-    affordable = {
-        w: seconds * operations_a_second / training_operations(w, size) for w in SAMPLES_WORTH_THE_WIDTH
-    }
+    affordable = {w: seconds * operations_a_second / training_operations(w, size) for w in SAMPLES_WORTH_THE_WIDTH}
     most = samples * epochs_for(samples)
     fitting = [w for w, least in SAMPLES_WORTH_THE_WIDTH.items() if min(affordable[w], 2 * most) >= least]
     return max(fitting)
@@ -123,13 +123,8 @@ def fast_optimizer(model: FastNet, batch_size: int) -> CombinedOptimizer:
     rates = FastRates.for_batch(batch_size)
     filters = [p for p in model.groups.parameters() if p.ndim == 4]
     shifts = [p for p in model.groups.parameters() if p.ndim == 1 and p.requires_grad]
-    whitening = {
-        "params": [model.whiten.bias],
-        "lr": rates.shifts,
-        "schedule": lambda progress: max(0.0, 1 - progress / WHITENING_TRAINS_UNTIL),
-    }
-    groups = [
-        whitening,
+    groups: list[dict[str, Any]] = [
+        {"params": [model.whiten.bias], "lr": rates.shifts, "schedule": whitening_schedule},
         {"params": shifts, "lr": rates.shifts},
         {"params": [model.head.weight], "lr": rates.head},
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Batches:
             train, valid = (*data, None, None)[:2]
         else:
             train, valid = getattr(data, "train", None), getattr(data, "valid", None)
-        if not isinstance(train, Iterable):
+        if not hasattr(train, "__iter__"):
             raise InputError(
                 f"data of type {type(data).__name__} has no batches: give an object with `train` (and `valid`), each "
                 "an iterable of (inputs, targets), or a tuple of them"

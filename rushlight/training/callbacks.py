@@ -69,10 +69,7 @@ class Callback:
 
 def overridden_hooks(callbacks: Iterable[Callback]) -> dict[str, list[Callable[[Learner], None]]]:
     """For every hook the methods that do something, in the order of the callbacks."""
-    return {
-        hook: [getattr(callback, hook) for callback in callbacks if _overrides(callback, hook)]
-        for hook in HOOKS
-    }
+    return {hook: [getattr(callback, hook) for callback in callbacks if _overrides(callback, hook)] for hook in HOOKS}
 
 
 def _overrides(callback: Callback, hook: str) -> bool:

@@ -21,9 +21,7 @@ def layer_groups(model: nn.Module) -> dict[str, nn.Module]:
     own = getattr(model, "layer_groups", None)
     if callable(own):
         return dict(own())
-    children = {
-        name: child for name, child in model.named_children() if any(True for _ in child.parameters())
-    }
+    children = {name: child for name, child in model.named_children() if any(True for _ in child.parameters())}
     covered = sum(1 for child in children.values() for _ in child.parameters())
     return children if children and covered == len(list(model.parameters())) else {"model": model}
 
@@ -40,9 +38,7 @@ def group_index(model: nn.Module, group: str | int) -> int:
             raise InputError(f"the model has no layer group '{group}': {nearest_name(group, names)}")
         return names.index(group)
     if not -len(names) <= group < len(names):
-        raise InputError(
-            f"the model has {len(names)} layer groups ({', '.join(names)}), so there is no group {group}"
-        )
+        raise InputError(f"the model has {len(names)} layer groups ({', '.join(names)}), so there is no group {group}")
     return group % len(names)
 
 
@@ -102,9 +98,7 @@ def parameter_groups(
         vectors = [p for p in parameters if p.ndim < 2]
         for part, kind, strength in ((matrices, "weights", decay), (vectors, "vectors", 0.0)):
             if part:
-                result.append(
-                    {"params": part, "lr": rate, "weight_decay": strength, "name": f"{name}.{kind}"}
-                )
+                result.append({"params": part, "lr": rate, "weight_decay": strength, "name": f"{name}.{kind}"})
     return result
 
 

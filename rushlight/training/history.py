@@ -37,9 +37,7 @@ class History:
     @property
     def metric_names(self) -> list[str]:
         """The names of the measured quantities other than the losses."""
-        names = {
-            name: None for row in self.rows for name, value in row.items() if isinstance(value, Measured)
-        }
+        names = {name: None for row in self.rows for name, value in row.items() if isinstance(value, Measured)}
         return [name for name in names if name not in ("train_loss", "valid_loss")]
 
     def plot(self) -> Figure:

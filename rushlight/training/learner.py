@@ -24,7 +24,6 @@ from rushlight.training.metrics import BatchMeans, Metric, samples_in
 from rushlight.training.plan import Plan
 from rushlight.training.rates import OptimizerChoice, Rated
 from rushlight.training.schedules import Schedule, cycle_ends, make_schedule, warm_restarts
-
 from rushlight.training.summary import Summary, summarize
 
 MOST_TIME_MEASURING = 0.1  # the share of a time limit that measuring the validation part may take
@@ -307,11 +306,7 @@ class Learner:
             return
         self.optimizer.zero_grad(set_to_none=True)
         rates = self._rated_now.rate_now
-        what = (
-            f"the loss became {self.loss.item():g}"
-            if not torch.isfinite(self.loss)
-            else "a gradient overflowed"
-        )
+        what = f"the loss became {self.loss.item():g}" if not torch.isfinite(self.loss) else "a gradient overflowed"
         raise NonFiniteError(
             f"{what} at step {self.step} (epoch {self.epoch + 1}, learning rate {rates:.3g}); no step was taken with "
             "it, the weights are those before: try a lower learning rate (`lr-find` suggests one) or float32"
@@ -344,9 +339,7 @@ class Learner:
                 loss_mean.update(loss, samples_in(batch[-1]))
                 for metric in self.metrics:
                     metric.update(outputs, batch[-1])
-        result = {"valid_loss": loss_mean.compute()} | {
-            metric.name: metric.compute() for metric in self.metrics
-        }
+        result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
         self._evaluation_seconds = time.perf_counter() - started
         return result
 
@@ -393,9 +386,7 @@ class Learner:
 
     def save(self, path: str | Path) -> None:
         """Write the weights to one safetensors file."""
-        save_checkpoint(
-            Path(path), self.model.state_dict(), {"task": "module", "epoch": self.epoch, "step": self.step}
-        )
+        save_checkpoint(Path(path), self.model.state_dict(), {"task": "module", "epoch": self.epoch, "step": self.step})
 
     def load(self, path: str | Path) -> Learner:
         """Read weights that `save` wrote, for a model of the same structure."""

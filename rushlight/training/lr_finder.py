@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from rushlight.runtime.errors import InputError
+from rushlight.runtime.seeds import random_state, set_random_state
 from rushlight.training import groups
 from rushlight.training.batches import move_to_device
 
@@ -51,9 +51,7 @@ class LRSweep:
         axes.plot(self.lrs, self.losses, ".", alpha=0.3, label="each step")
         axes.plot(self.lrs, self.smoothed, label="smoothed")
         if self.suggestion is not None:
-            axes.axvline(
-                self.suggestion, linestyle="--", color="black", label=f"suggested: {self.suggestion:.2g}"
-            )
+            axes.axvline(self.suggestion, linestyle="--", color="black", label=f"suggested: {self.suggestion:.2g}")
         low, high = min(self.smoothed), max(self.smoothed[0], min(self.smoothed) * 1.5)
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", ylim=(0.9 * low, 1.3 * high))
         axes.legend()
@@ -100,9 +98,7 @@ def sweep_learning_rates(learner: Learner, start_lr: float, end_lr: float, steps
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     if len(lrs) < 3:
-        raise InputError(
-            f"the loss was not finite after {len(lrs)} steps: start the sweep below {start_lr:g}"
-        )
+        raise InputError(f"the loss was not finite after {len(lrs)} steps: start the sweep below {start_lr:g}")
     return LRSweep(lrs, losses, smoothed, steepest_rate(lrs, smoothed))
 
 
@@ -135,10 +131,8 @@ def _everything_restored(learner: Learner) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     optimizer = learner.optimizer
     optimizer_state = copy.deepcopy(optimizer.state_dict())
-    step_state = (
-        copy.deepcopy(vars(learner.forward_step)) if hasattr(learner.forward_step, "__dict__") else {}
-    )
-    generators = _random_state()
+    step_state = copy.deepcopy(vars(learner.forward_step)) if hasattr(learner.forward_step, "__dict__") else {}
+    generators = random_state()
     try:
         yield
     finally:
@@ -152,23 +146,4 @@ def _everything_restored(learner: Learner) -> Iterator[None]:
         optimizer.load_state_dict(optimizer_state)
         if step_state:
             vars(learner.forward_step).update(step_state)
-        _set_random_state(generators)
-
-
-def _random_state() -> dict[str, Any]:
-    state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state:
-        torch.cuda.set_rng_state_all(state["cuda"])
+        set_random_state(generators)

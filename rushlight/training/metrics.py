@@ -5,7 +5,6 @@ Each keeps sums, and divides only in `compute`: sums can be added over batches, 
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from rushlight.runtime.measured import Measured, mean_with_interval, proportion
@@ -85,9 +84,7 @@ class BatchMeans:
         if self._batches < 2:
             return Measured(mean, None, self._weight, None)
         spread = max(0.0, float(self._squares) / self._weight - mean**2)
-        interval = mean_with_interval(
-            mean * self._batches, (spread + mean**2) * self._batches, self._batches
-        ).interval
+        interval = mean_with_interval(mean * self._batches, (spread + mean**2) * self._batches, self._batches).interval
         return Measured(mean, interval, self._weight, "batch means")
 
 

@@ -48,8 +48,9 @@ Rushlight = Callable[..., Ran]
 
 @pytest.fixture
 def rushlight(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rushlight:
-    """Runs a command line in an empty working folder."""
+    """Runs a command line in an empty working folder, with no data sets at hand."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RUSHLIGHT_DATA", raising=False)
 
     def run(*arguments: str | Path) -> Ran:
         capsys.readouterr()

@@ -71,9 +71,7 @@ def test_other_images_are_evaluated_by_the_names_of_their_classes(
     assert json.loads(ran.out)["accuracy"]["value"] == 1.0
 
 
-def test_class_the_model_does_not_know_is_refused(
-    trained: Path, make_photos: MakePhotos, rushlight: Rushlight
-) -> None:
+def test_class_the_model_does_not_know_is_refused(trained: Path, make_photos: MakePhotos, rushlight: Rushlight) -> None:
     folder = make_photos(each=4)
     (folder / "red").rename(folder / "rde")
     ran = rushlight("evaluate", trained, "--data", folder)
@@ -258,7 +256,18 @@ def test_no_readable_image_at_all(trained: Path, rushlight: Rushlight, tmp_path:
 
 
 def test_loss_that_explodes_exits_3(photos: Path, rushlight: Rushlight) -> None:
-    explode = ("--epochs", "50", "--model", "conv_layers", "--optimizer", "sgd", "--lr", "1e18", "--schedule", "constant")
+    explode = (
+        "--epochs",
+        "50",
+        "--model",
+        "conv_layers",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e18",
+        "--schedule",
+        "constant",
+    )
     ran = rushlight("train", "images", photos, *explode, "--size", "32")
     assert ran.code == 3
     assert "learning rate" in ran.error

@@ -137,9 +137,7 @@ def test_training_finds_the_same_layer_groups(model: nn.Module) -> None:
 
 def test_built_again_from_json_with_its_weights_it_gives_the_same_answer(name: str, model: nn.Module) -> None:
     model(images(batch=8))
-    arguments = json.loads(
-        json.dumps({"classes": CLASSES, "channels": 3, "size": SIZE, **model_options(name)})
-    )
+    arguments = json.loads(json.dumps({"classes": CLASSES, "channels": 3, "size": SIZE, **model_options(name)}))
     again = MODELS[name](**arguments)
     again.load_state_dict({key: value.clone() for key, value in model.state_dict().items()}, strict=True)
     assert torch.equal(again.eval()(images()), model.eval()(images()))

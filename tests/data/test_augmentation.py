@@ -49,9 +49,7 @@ def batch_of(indices: Tensor, height: int = 16, width: int = 16, channels: int =
     return images[indices].contiguous(memory_format=torch.channels_last), indices % CLASSES
 
 
-def augmented(
-    augmentation: Augmentation, indices: Tensor, epoch: int = 0, seed: int = 0
-) -> tuple[Tensor, Tensor]:
+def augmented(augmentation: Augmentation, indices: Tensor, epoch: int = 0, seed: int = 0) -> tuple[Tensor, Tensor]:
     return augmentation(*batch_of(indices), SampleRandom(seed, epoch, indices), epoch)
 
 

@@ -60,10 +60,7 @@ def test_pad_and_crop_is_pytorch_padding_and_a_slice(
     flip = torch.tensor(data.draw(st.lists(st.booleans(), min_size=3, max_size=3)))
     padded = F.pad(images, (padding,) * 4, mode=mode)
     expected = torch.stack(
-        [
-            image[:, top : top + height, left : left + width]
-            for image, (top, left) in zip(padded, offsets, strict=True)
-        ]
+        [image[:, top : top + height, left : left + width] for image, (top, left) in zip(padded, offsets, strict=True)]
     )
     drawn = torch.tensor(offsets)
     assert torch.equal(pad_and_crop(images, drawn, padding, mode), expected)
@@ -194,6 +191,4 @@ def test_affine_in_half_precision_keeps_its_positions(dtype: torch.dtype) -> Non
     images = images_of(height=64, width=300)
     answer = affine(images.to(dtype), rotation=20.0)
     assert answer.dtype == dtype
-    torch.testing.assert_close(
-        answer.float(), affine(images.to(dtype).float(), rotation=20.0), atol=0.02, rtol=0.02
-    )
+    torch.testing.assert_close(answer.float(), affine(images.to(dtype).float(), rotation=20.0), atol=0.02, rtol=0.02)

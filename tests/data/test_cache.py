@@ -202,7 +202,7 @@ def test_names_of_undecodable_bytes_are_cached(cache_folder, tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     try:
         Image.new("RGB", (8, 8), "red").save(tmp_path / "plain.png")
-        os.rename(tmp_path / "plain.png", tmp_path / name)
+        (tmp_path / "plain.png").rename(tmp_path / name)
     except OSError:
         pytest.skip("this file system has no such names")
     for _ in range(2):

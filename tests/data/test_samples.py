@@ -1,6 +1,5 @@
 """Which files are found, how they are labelled and split, and which folders and tables are refused."""
 
-import os
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -152,7 +151,7 @@ def test_a_test_folder_without_labels_is_ignored(tmp_path):
 
 def test_missing_empty_and_wrong_folders_are_refused(tmp_path):
     assert "no folder" in refused(scan_folder, tmp_path / "gone")
-    assert "no folder" in refused(scan_folder, "x" * 5000)
+    assert "cannot be opened" in refused(scan_folder, "x" * 5000)
     assert "holds no images" in refused(scan_folder, tmp_path)
     file = tmp_path / "file"
     file.write_bytes(b"")
@@ -215,7 +214,7 @@ def test_two_spellings_of_one_name_are_refused_in_one_place_and_matched_across_p
     make_images(tmp_path / "across", {f"train/{composed}": 2, "train/b": 2, f"valid/{decomposed}": 1})
     assert counts_of(scan_folder(tmp_path / "across"), "valid") == {"b": 0, composed: 1}
     make_images(tmp_path / "clash", {composed: 2, decomposed: 2})
-    if len(os.listdir(tmp_path / "clash")) < 2:
+    if len(list((tmp_path / "clash").iterdir())) < 2:
         pytest.skip("this file system keeps one spelling only")
     assert "NFC" in refused(scan_folder, tmp_path / "clash")
     make_images(tmp_path / "files", {"a": 2, "b": 2})
@@ -251,7 +250,9 @@ def test_tables_are_read_in_their_usual_forms(tmp_path, delimiter, encoding, lin
 def test_a_table_may_lack_a_header_or_say_is_valid(tmp_path):
     scan = scan_csv(write_table(tmp_path, "1.jpg,a\n2.jpg,b\n"), valid_fraction=0)
     assert len(scan.part("train")) == 2
-    scan = scan_csv(write_table(tmp_path, "id,file_name,class,is_valid\n7,1.jpg,a,False\n8,2.jpg,b,0\n9,3.jpg,b,True\n"))
+    scan = scan_csv(
+        write_table(tmp_path, "id,file_name,class,is_valid\n7,1.jpg,a,False\n8,2.jpg,b,0\n9,3.jpg,b,True\n")
+    )
     assert [sample.part for sample in scan.samples] == ["train", "train", "valid"]
 
 

@@ -38,10 +38,7 @@ def reference_logits(name: str, x: Tensor, weights: dict[str, Tensor]) -> Tensor
         for _ in range(3):
             x = F.relu(convolve(x, bias=True, stride=2, padding=int(name == "conv_layers")))
     else:
-        if name == "wide_residual_net":
-            x = layer(x, stride=1, padding=3)
-        else:
-            x = convolve(x, bias=True, padding=2)
+        x = layer(x, stride=1, padding=3) if name == "wide_residual_net" else convolve(x, bias=True, padding=2)
         for _ in range(4):
             x = layer(x, stride=2)
             if name == "deep_net":

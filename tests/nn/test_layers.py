@@ -46,9 +46,7 @@ def test_the_two_orders_share_their_weights_and_only_a_layer_without_norm_has_a_
     stride=st.integers(1, 3),
     padding=st.sampled_from([None, 0, 1]),
 )
-def test_output_size_is_that_of_the_convolution(
-    size: int, kernel_size: int, stride: int, padding: int | None
-) -> None:
+def test_output_size_is_that_of_the_convolution(size: int, kernel_size: int, stride: int, padding: int | None) -> None:
     layer = ConvLayer(2, 3, kernel_size, stride, padding=padding, norm="none")
     added = kernel_size // 2 if padding is None else padding
     side = (size + 2 * added - kernel_size) // stride + 1

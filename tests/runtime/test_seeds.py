@@ -110,9 +110,7 @@ def test_another_process_draws_the_same() -> None:
         "print(SampleRandom(7, 3, torch.arange(5)).uniform('crop', 2).tolist(), end=' ');"
         "print(epoch_order(9, 7, 3).tolist())"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     here = SampleRandom(7, 3, torch.arange(5)).uniform("crop", 2).tolist(), epoch_order(9, 7, 3).tolist()
     assert answer.strip() == f"{here[0]} {here[1]}"
 

@@ -73,9 +73,7 @@ def test_gives_the_weights_of_a_plain_pytorch_loop():
         for inputs, targets in train:
             optimizer.param_groups[0]["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * step / total))
             optimizer.zero_grad()
-            nn.functional.cross_entropy(
-                plain(inputs.to(memory_format=torch.channels_last)), targets
-            ).backward()
+            nn.functional.cross_entropy(plain(inputs.to(memory_format=torch.channels_last)), targets).backward()
             optimizer.step()
             step += 1
     model = small_net()
@@ -118,9 +116,7 @@ def test_validation_measures_in_evaluation_mode_and_leaves_the_weights_alone():
     outputs = torch.cat([learner.model.eval()(x) for x, _ in valid])
     targets = torch.cat([y for _, y in valid])
     assert first["accuracy"].value == pytest.approx((outputs.argmax(1) == targets).float().mean().item())
-    assert first["valid_loss"].value == pytest.approx(
-        nn.functional.cross_entropy(outputs, targets).item(), rel=1e-5
-    )
+    assert first["valid_loss"].value == pytest.approx(nn.functional.cross_entropy(outputs, targets).item(), rel=1e-5)
 
 
 def test_ends_after_the_steps_or_epochs_asked_for():
@@ -143,7 +139,7 @@ def test_a_time_limit_covers_training_and_validation_and_anneals_to_its_end():
 
 @pytest.mark.parametrize("lengths", [{}, {"epochs": 0}, {"steps": -1}, {"minutes": 0.0}])
 def test_a_fit_without_a_usable_length_is_refused(lengths):
-    with pytest.raises(InputError, match="must be more than 0|needs a length"):
+    with pytest.raises(InputError, match=r"must be more than 0|needs a length"):
         make_learner().fit(lr=1e-3, **lengths)
 
 
@@ -160,7 +156,9 @@ def test_one_rate_a_layer_group_is_scaled_by_the_schedule():
 
 
 def test_the_wrong_number_of_rates_names_the_layer_groups():
-    with pytest.raises(InputError, match="2 values .* learning rate.*3 layer groups: 0, 3, 7|layer groups"):
+    with pytest.raises(
+        InputError, match="2 values were given as learning rate, but the model has 5 layer groups: 0, 1, 3, 4, 7"
+    ):
         make_learner().fit(1, lr=(1e-4, 1e-2))
 
 
@@ -172,9 +170,7 @@ def test_accumulated_batches_give_the_step_of_one_large_batch():
         model = nn.Linear(6, 3)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         data = (TensorBatches(inputs, targets, batch_size),)
-        Learner(model, data, optimizer=optimizer, device="cpu", precision="float32").fit(
-            2, accumulate=accumulate
-        )
+        Learner(model, data, optimizer=optimizer, device="cpu", precision="float32").fit(2, accumulate=accumulate)
         results.append(weights(model))
     for name, tensor in results[0].items():
         torch.testing.assert_close(tensor, results[1][name])
@@ -209,7 +205,7 @@ def test_stops_before_a_step_with_a_loss_or_gradient_that_is_no_number(where, tm
     poison = Poison(15, where)
     path = tmp_path / "model.safetensors"
     learner = make_learner(callbacks=[poison, SaveEachEpoch(path)])
-    with pytest.raises(NonFiniteError, match="step 15 .epoch 2, learning rate"):
+    with pytest.raises(NonFiniteError, match=r"step 15 .epoch 2, learning rate"):
         learner.fit(3, lr=1e-2)
     parameters = dict(learner.model.named_parameters())
     assert_same({name: poison.before[name] for name in parameters}, dict(parameters))
@@ -234,12 +230,8 @@ def test_the_finder_puts_everything_back_exactly():
     assert_same(before, model.state_dict())
     assert torch.equal(random_before, torch.get_rng_state())
     for key, moment in moments.items():
-        torch.testing.assert_close(
-            moment, learner.optimizer.state_dict()["state"][key]["exp_avg"], rtol=0, atol=0
-        )
-    assert [g["lr"] for g in learner.optimizer.param_groups] == [
-        g["lr"] for g in state_before["param_groups"]
-    ]
+        torch.testing.assert_close(moment, learner.optimizer.state_dict()["state"][key]["exp_avg"], rtol=0, atol=0)
+    assert [g["lr"] for g in learner.optimizer.param_groups] == [g["lr"] for g in state_before["param_groups"]]
     assert learner.step == 12
     assert model.training
     assert all(a < b for a, b in pairwise(sweep.lrs))
@@ -264,9 +256,7 @@ def test_the_finder_suggests_a_rate_that_trains():
     assert sweep.plot().axes[0].get_xscale() == "log"
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "steps"), [(0, 1, 50), (1, 0.1, 50), (1e-5, math.inf, 50), (1e-5, 1, 3)]
-)
+@pytest.mark.parametrize(("start", "end", "steps"), [(0, 1, 50), (1, 0.1, 50), (1e-5, math.inf, 50), (1e-5, 1, 3)])
 def test_the_finder_refuses_a_sweep_that_makes_no_sense(start, end, steps):
     with pytest.raises(InputError, match="the finder needs"):
         make_learner().find_lr(start, end, steps)
@@ -312,7 +302,7 @@ def test_early_stopping_stops():
 
 
 def test_a_monitor_that_is_not_measured_is_named():
-    with pytest.raises(InputError, match="'acuracy'.*did you mean 'accuracy'"):
+    with pytest.raises(InputError, match=r"'acuracy'.*did you mean 'accuracy'"):
         make_learner(metrics=[Accuracy()], callbacks=[KeepBest("acuracy")]).fit(1, lr=1e-3)
 
 
@@ -340,9 +330,7 @@ def test_averaged_weights_are_the_average_and_are_what_is_measured():
 
     trace, model = Trace(), small_net()
     average = model[7].weight.detach().clone()
-    learner = make_learner(model, callbacks=[AverageWeights(0.9), trace], metrics=[Accuracy()]).fit(
-        2, lr=1e-2
-    )
+    learner = make_learner(model, callbacks=[AverageWeights(0.9), trace], metrics=[Accuracy()]).fit(2, lr=1e-2)
     for number, live in enumerate(trace.weights, start=1):
         average.lerp_(live, 1 - min(0.9, (1 + number) / (10 + number)))
     torch.testing.assert_close(model[7].weight.detach(), average)
@@ -416,10 +404,7 @@ def test_works_with_a_data_loader():
         )
         for part in digits()
     )
-    assert (
-        make_learner(data=(train, valid), metrics=[Accuracy()]).fit(3, lr=1e-2).history[-1]["accuracy"].value
-        > 0.5
-    )
+    assert make_learner(data=(train, valid), metrics=[Accuracy()]).fit(3, lr=1e-2).history[-1]["accuracy"].value > 0.5
 
 
 @pytest.mark.parametrize("data", [42, (), [], ([],)])
@@ -455,9 +440,7 @@ def test_a_group_may_have_a_schedule_of_its_own():
         {"params": model[6:].parameters()},
     ]
     recorder = Recorder()
-    make_learner(model, optimizer=torch.optim.SGD(groups, lr=0.1), callbacks=[recorder]).fit(
-        1, schedule="constant"
-    )
+    make_learner(model, optimizer=torch.optim.SGD(groups, lr=0.1), callbacks=[recorder]).fit(1, schedule="constant")
     assert [rates[0] for rates in recorder.rates] == [0.1] * 6 + [0.0] * 6
     assert {rates[1] for rates in recorder.rates} == {0.1}
 

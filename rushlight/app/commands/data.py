@@ -32,9 +32,7 @@ def list_data(as_json: options.Json = False) -> None:
 
 
 def get_data(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name that 'data list' shows.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'data list' shows.", show_default=False)],
     as_json: options.Json = False,
 ) -> None:
     """Fetch a data set, once, and print where it is.

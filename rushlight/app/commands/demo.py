@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rushlight.app import options
-from rushlight.app.printing import print_json
+from rushlight.app.printing import command_line, print_json
 
 
 def demo(
@@ -55,8 +55,7 @@ def demo(
     print("  confusion.png   which digit it takes for which")
     print("  most_wrong.png  its surest mistakes")
     print("\nWhat to type next:")
-    print(f"  rushlight evaluate {run}")
-    print(f"  rushlight predict {run} {next(iter(sample_files(trained)), 'IMAGE')}")
-    print(
-        "  rushlight train images FOLDER --minutes 10    (FOLDER holds one folder of images for each class)"
-    )
+    print(f"  {command_line('evaluate', run)}")
+    print(f"  {command_line('predict', run, next(iter(sample_files(trained)), 'IMAGE'))}")
+    print(f"  {command_line('train', 'images', 'FOLDER', '--minutes', 10)}")
+    print("FOLDER holds one folder of your images for each class.")

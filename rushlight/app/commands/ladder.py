@@ -85,11 +85,7 @@ def ladder(
         # The recipes are fixed, so no validation part is needed where there is a test part.
         settings = {"batch_size": BATCH_SIZE, "augment": "small", "device": device}
         data = ImageSource.of(images, size=32, seed=number).load(**settings)
-        return (
-            ImageSource.of(images, size=32, seed=number, fit_all=True).load(**settings)
-            if data.has_test
-            else data
-        )
+        return ImageSource.of(images, size=32, seed=number, fit_all=True).load(**settings) if data.has_test else data
 
     result = run_ladder(
         load,

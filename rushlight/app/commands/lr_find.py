@@ -62,9 +62,7 @@ def lr_find_images(
     precision: options.Precision = "auto",
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", metavar="FILE", help="Where the picture goes.", rich_help_panel="Machine and files"
-        ),
+        typer.Option("--output", metavar="FILE", help="Where the picture goes.", rich_help_panel="Machine and files"),
     ] = Path("lr-find.png"),
     as_json: options.Json = False,
 ) -> None:
@@ -81,14 +79,16 @@ def lr_find_images(
     """
     from rushlight.app import plots
     from rushlight.app.image_runs import ImageSource
+    from rushlight.data.augmentation import PRESETS
+    from rushlight.nn.models import MODELS
     from rushlight.tasks.image_classifier import ImageClassifier
+    from rushlight.training.optimizers import OPTIMIZERS
 
-    data = ImageSource.of(images, size=size, seed=seed).load(
-        batch_size=batch_size, augment=augment, device=device
-    )
-    classifier = ImageClassifier(
-        data, model, seed=seed, device=device, precision=precision, optimizer=optimizer
-    )
+    options.check_name("--model", model, ["auto", *MODELS])
+    options.check_name("--optimizer", optimizer, OPTIMIZERS)
+    options.check_name("--augment", augment, ["auto", *PRESETS])
+    data = ImageSource.of(images, size=size, seed=seed).load(batch_size=batch_size, augment=augment, device=device)
+    classifier = ImageClassifier(data, model, seed=seed, device=device, precision=precision, optimizer=optimizer)
     sweep = classifier.find_lr(start_lr=start_lr, end_lr=end_lr, steps=steps)
     plots.save(sweep.plot(), output)
     if as_json:

@@ -20,9 +20,7 @@ def summary(
     ] = 10,
     size: Annotated[
         int,
-        typer.Option(
-            "--size", metavar="PIXELS", callback=options.positive, help="Width and height of an image."
-        ),
+        typer.Option("--size", metavar="PIXELS", callback=options.positive, help="Width and height of an image."),
     ] = 32,
     as_json: options.Json = False,
 ) -> None:
@@ -50,8 +48,6 @@ def summary(
         raise InputError(f"'{model}' cannot work on images of {size} pixels: {error}") from None
     if as_json:
         rows = [asdict(row) for row in table.rows]
-        print_json(
-            {"model": model, "parameters": table.parameters, "trainable": table.trainable, "layers": rows}
-        )
+        print_json({"model": model, "parameters": table.parameters, "trainable": table.trainable, "layers": rows})
     else:
         print(table)

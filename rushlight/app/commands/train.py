@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rushlight.app import options
-from rushlight.app.printing import print_json
+from rushlight.app.printing import command_line, print_json
 from rushlight.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def train_images(
         bool,
         typer.Option(
             "--fit-all",
-            help="Train on the validation images too, once all choices are made. Nothing is left to "
-            "measure with.",
+            help="Train on the validation images too, once all choices are made. Nothing is left to measure with.",
             rich_help_panel="Data",
         ),
     ] = False,
@@ -210,17 +209,24 @@ def train_images(
     if class_weights not in (None, "balanced"):
         raise InputError(f"--class-weights {class_weights}: the only choice is balanced")
     if early_stopping is not None and fit_all:
-        raise InputError(
-            "--early-stopping needs validation images, and --fit-all leaves none: give one of them"
-        )
+        raise InputError("--early-stopping needs validation images, and --fit-all leaves none: give one of them")
     if not chosen:
         minutes = DEFAULT_MINUTES
 
     from rushlight.app.image_runs import ImageSource, train_into_run_folder
+    from rushlight.data.augmentation import PRESETS
+    from rushlight.nn.models import MODELS
     from rushlight.runtime.run_folder import RunFolder
     from rushlight.tasks.image_classifier import ImageClassifier
+    from rushlight.training.optimizers import OPTIMIZERS
     from rushlight.training.saving import CycleCheckpoints
+    from rushlight.training.schedules import SCHEDULES
 
+    # Before the images are read, which may take a while.
+    options.check_name("--model", model, ["auto", *MODELS])
+    options.check_name("--optimizer", optimizer, OPTIMIZERS)
+    options.check_name("--schedule", schedule, SCHEDULES)
+    options.check_name("--augment", augment, ["auto", *PRESETS])
     source = ImageSource.of(images, size=size, valid_fraction=valid_fraction, seed=seed, fit_all=fit_all)
     data = source.load(batch_size=batch_size, augment=augment, device=device)
     classifier = ImageClassifier(
@@ -266,7 +272,7 @@ def train_images(
     else:
         print(f"Accuracy on images that were not trained on: {trained.evaluation.accuracy.percent()}")
     print(f"The model, its history and its pictures: {trained.folder}")
-    print(f"Ask it about a new image:  rushlight predict {trained.folder} IMAGE")
+    print(f"Ask it about a new image: {command_line('predict', trained.folder, 'IMAGE')}")
 
 
 def _chosen_callbacks(average_weights: float | None, early_stopping: int | None) -> list["Callback"]:

@@ -11,7 +11,7 @@ from rushlight.data.augmentation.geometry import (
     pad_and_crop,
 )
 from rushlight.data.augmentation.mixing import cutmix, mixup
-from rushlight.data.augmentation.presets import AUGMENTATIONS, PRESETS, preset
+from rushlight.data.augmentation.presets import AUGMENTATIONS, PRESETS, mirrors, preset
 from rushlight.data.augmentation.transforms import (
     Affine,
     AlternatingFlip,
@@ -50,6 +50,7 @@ __all__ = [
     "dihedral",
     "flip_and_crop",
     "horizontal_flip",
+    "mirrors",
     "mixup",
     "pad_and_crop",
     "preset",

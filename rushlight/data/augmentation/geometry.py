@@ -61,9 +61,7 @@ def pad_and_crop(images: Tensor, offsets: Tensor, padding: int, mode: CropMode =
     return flip_and_crop(images, torch.zeros_like(offsets[:, 0], dtype=torch.bool), offsets, padding, mode)
 
 
-def flip_and_crop(
-    images: Tensor, flip: Tensor, offsets: Tensor, padding: int, mode: CropMode = "reflect"
-) -> Tensor:
+def flip_and_crop(images: Tensor, flip: Tensor, offsets: Tensor, padding: int, mode: CropMode = "reflect") -> Tensor:
     """`pad_and_crop`, then `horizontal_flip`, in one gather instead of two.
 
     Args:
@@ -109,9 +107,7 @@ def dihedral(images: Tensor, symmetry: Tensor) -> Tensor:
         return _gather_pixels(images, rows, columns, swap)
     if swap.any():
         height, width = images.shape[-2:]
-        raise ValueError(
-            f"cannot swap rows and columns of images of {height} x {width}; use symmetries below 4"
-        )
+        raise ValueError(f"cannot swap rows and columns of images of {height} x {width}; use symmetries below 4")
     return _gather_pixels(images, rows, columns)
 
 
@@ -136,8 +132,11 @@ def affine(
             the mean colour.
     """
     batch, _, height, width = images.shape
+    rotation, zoom, squeeze = (_per_sample(value, images) for value in (rotation, zoom, squeeze))
     matrix = affine_matrix(
-        *(_per_sample(value, images) for value in (rotation, zoom, squeeze)),
+        rotation,
+        zoom,
+        squeeze,
         torch.as_tensor(shift, dtype=torch.float32, device=images.device).expand(batch, 2),
         (height, width),
     )
@@ -159,9 +158,7 @@ def affine(
     return resampled.to(images.dtype, memory_format=_memory_format(images))
 
 
-def affine_matrix(
-    rotation: Tensor, zoom: Tensor, squeeze: Tensor, shift: Tensor, size: tuple[int, int]
-) -> Tensor:
+def affine_matrix(rotation: Tensor, zoom: Tensor, squeeze: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
     """The matrix from positions in the result to positions in the source, both from -1 to 1 over the image.
 
     Args:

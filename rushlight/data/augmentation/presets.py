@@ -95,3 +95,13 @@ def preset(name: str, classes: int | None = None) -> Compose:
     if classes is None:
         raise InputError(f"augmentation preset '{name}' mixes labels: give the number of classes too")
     return Compose(PRESETS[name](classes))
+
+
+_MIRRORING = (HorizontalFlip, AlternatingFlip, FlipAndCrop, Dihedral)
+
+
+def mirrors(augmentation: Augmentation | None) -> bool:
+    """Whether mirrored images occur in training, so that mirrored views make sense when predicting."""
+    if isinstance(augmentation, Compose):
+        return any(mirrors(part) for part in augmentation.augmentations)
+    return isinstance(augmentation, _MIRRORING)

@@ -18,9 +18,7 @@ from rushlight.runtime.seeds import SampleRandom
 class Augmentation(Protocol):
     """Anything that changes a whole batch, with random numbers that belong to its samples."""
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         """Change a batch.
 
         Args:
@@ -41,9 +39,7 @@ class Compose:
     def __init__(self, augmentations: Sequence[Augmentation] = ()) -> None:
         self.augmentations = list(augmentations)
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         for augmentation in self.augmentations:
             images, targets = augmentation(images, targets, random, epoch)
         return images, targets
@@ -66,9 +62,7 @@ class HorizontalFlip(_Described):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = probability
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         flip = random.uniform("horizontal flip")[:, 0] < self.probability
         return geometry.horizontal_flip(images, flip), targets
 
@@ -76,9 +70,7 @@ class HorizontalFlip(_Described):
 class AlternatingFlip(_Described):
     """Mirror at random in the first epoch, then in every other one; see `geometry.alternating_flip`."""
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         return geometry.alternating_flip(images, _flip_first(random), epoch), targets
 
 
@@ -94,9 +86,7 @@ class PadAndCrop(_Described):
         self.padding = padding
         self.mode = mode
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         pixels = _pixels(self.padding, images)
         offsets = random.integers("crop", 2 * pixels + 1, 2)
         return geometry.pad_and_crop(images, offsets, pixels, self.mode), targets
@@ -110,9 +100,7 @@ class FlipAndCrop(PadAndCrop):
         mode: as in `PadAndCrop`.
     """
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         pixels = _pixels(self.padding, images)
         offsets = random.integers("crop", 2 * pixels + 1, 2)
         flip = geometry.alternate(_flip_first(random), epoch)
@@ -125,9 +113,7 @@ class Dihedral(_Described):
     Images that are not square get only the four ways that keep their shape.
     """
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         symmetries = 8 if images.shape[-2] == images.shape[-1] else 4
         return geometry.dihedral(images, random.integers("dihedral", symmetries)[:, 0]), targets
 
@@ -165,9 +151,7 @@ class Affine(_Described):
         self.probability = probability
         self.fill: FillMode = fill
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         # Where the strength is zero every setting is the identity: cheaper than choosing between two batches.
         strength = (random.uniform("affine")[:, 0] < self.probability).float()
         low, high = self.zoom
@@ -196,9 +180,7 @@ class BrightnessContrast(_Described):
         self.brightness = brightness
         self.contrast = contrast
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         brightness = self.brightness * _either_way(random, "brightness")[:, 0]
         contrast = 1 + self.contrast * _either_way(random, "contrast")[:, 0]
         return colour.brightness_contrast(images, brightness, contrast), targets
@@ -214,9 +196,7 @@ class Cutout(_Described):
     def __init__(self, size: float = 0.25) -> None:
         self.size = size
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         height, width = images.shape[-2:]
         rows, columns = random.integers("cutout row", height), random.integers("cutout column", width)
         return erasing.cutout(images, torch.cat([rows, columns], dim=1), _pixels(self.size, images)), targets
@@ -237,9 +217,7 @@ class Mixup(_Described):
         self.alpha = alpha
         self._quantiles = _beta_quantiles(alpha)
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         if targets.is_floating_point():
             return images, targets
         weights = _interpolated(self._quantiles, random.uniform("mixup")[:, 0])
@@ -261,9 +239,7 @@ class CutMix(_Described):
         self.alpha = alpha
         self._quantiles = _beta_quantiles(alpha)
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, random: SampleRandom, epoch: int) -> tuple[Tensor, Tensor]:
         if targets.is_floating_point():
             return images, targets
         kept = _interpolated(self._quantiles, random.uniform("cutmix share")[:, 0])
