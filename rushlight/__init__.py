@@ -6,8 +6,9 @@
     classifier = rl.ImageClassifier(data).fit(minutes=10)
     print(classifier.evaluate().accuracy.percent())
 
-The names below are imported when they are first used (PEP 562): `import rushlight` alone takes a few
-milliseconds.
+The names below are imported when they are first used (PEP 562): `import rushlight` alone takes a few milliseconds.
+`SGD`, `Adam` and their like are PyTorch's own optimizers in the form that is fastest on the device; the same rules
+written out for reading are in `rushlight.training.by_hand`.
 """
 
 from importlib import import_module
@@ -19,20 +20,41 @@ if TYPE_CHECKING:
     from rushlight.data.images import ImageData
     from rushlight.inference.predictor import Predictor
     from rushlight.runtime.measured import Measured
+    from rushlight.runtime.memory import reuse_freed_memory
     from rushlight.tasks.image_classifier import ImageClassifier
+    from rushlight.training.averaging import AverageWeights
     from rushlight.training.callbacks import Callback
+    from rushlight.training.clipping import GradientClipping
+    from rushlight.training.display import ShowProgress
     from rushlight.training.learner import Learner
+    from rushlight.training.losses import CrossEntropy
+    from rushlight.training.metrics import Accuracy
     from rushlight.training.muon import Muon
-    from rushlight.training.optimizers import SGD, Adagrad, Adam, AdamW, Momentum, Nesterov, RMSProp
+    from rushlight.training.optimizers import adagrad as Adagrad
+    from rushlight.training.optimizers import adam as Adam
+    from rushlight.training.optimizers import adamw as AdamW
+    from rushlight.training.optimizers import momentum as Momentum
+    from rushlight.training.optimizers import nesterov as Nesterov
+    from rushlight.training.optimizers import rmsprop as RMSProp
+    from rushlight.training.optimizers import sgd as SGD
+    from rushlight.training.saving import CycleCheckpoints, SaveEachEpoch
+    from rushlight.training.stopping import EarlyStopping, KeepBest
 
 __all__ = [
     "SGD",
+    "Accuracy",
     "Adagrad",
     "Adam",
     "AdamW",
+    "AverageWeights",
     "Callback",
+    "CrossEntropy",
+    "CycleCheckpoints",
+    "EarlyStopping",
+    "GradientClipping",
     "ImageClassifier",
     "ImageData",
+    "KeepBest",
     "Learner",
     "Measured",
     "Momentum",
@@ -40,28 +62,40 @@ __all__ = [
     "Nesterov",
     "Predictor",
     "RMSProp",
+    "SaveEachEpoch",
+    "ShowProgress",
     "__version__",
+    "reuse_freed_memory",
 ]
 
 _HOME = {
-    "ImageData": "rushlight.data.images",
-    "Predictor": "rushlight.inference.predictor",
-    "Measured": "rushlight.runtime.measured",
-    "ImageClassifier": "rushlight.tasks.image_classifier",
-    "Callback": "rushlight.training.callbacks",
-    "Learner": "rushlight.training.learner",
-    "Muon": "rushlight.training.muon",
-    **dict.fromkeys(
-        ("SGD", "Adagrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSProp"),
-        "rushlight.training.optimizers",
-    ),
+    "ImageData": "data.images",
+    "Predictor": "inference.predictor",
+    "Measured": "runtime.measured",
+    "reuse_freed_memory": "runtime.memory",
+    "ImageClassifier": "tasks.image_classifier",
+    "AverageWeights": "training.averaging",
+    "Callback": "training.callbacks",
+    "GradientClipping": "training.clipping",
+    "ShowProgress": "training.display",
+    "Learner": "training.learner",
+    "CrossEntropy": "training.losses",
+    "Accuracy": "training.metrics",
+    "Muon": "training.muon",
+    "CycleCheckpoints": "training.saving",
+    "SaveEachEpoch": "training.saving",
+    "EarlyStopping": "training.stopping",
+    "KeepBest": "training.stopping",
+    **dict.fromkeys(("SGD", "Adagrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSProp"), "training.optimizers"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'rushlight' has no attribute '{name}'")
-    value = getattr(import_module(_HOME[name]), name)
+    module = import_module(f"rushlight.{_HOME[name]}")
+    # The optimizers are factories, which by their name in the module are functions.
+    value = getattr(module, name.lower() if module.__name__.endswith(".optimizers") else name)
     globals()[name] = value  # the next access finds it without coming here
     return value
 

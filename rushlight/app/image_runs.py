@@ -16,6 +16,7 @@ from rushlight.data.catalog import DATASETS
 from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
 from rushlight.runtime.errors import InputError, NonFiniteError
+from rushlight.runtime.memory import reuse_freed_memory
 from rushlight.runtime.run_folder import RunFolder, environment_versions
 from rushlight.runtime.terminal import note
 from rushlight.tasks.image_classifier import ImageClassifier
@@ -122,6 +123,7 @@ def train_into_run_folder(
         StorageError: the folder cannot be written.
         NonFiniteError: the loss became non-finite; the last good model is saved.
     """
+    reuse_freed_memory()
     note(data.summary())
     started, clock = datetime.now(UTC), time.monotonic()
     with RunFolder.create(output, kind="images", name=data.name) as run:

@@ -13,8 +13,8 @@ from rushlight.data.augmentation import mirrors
 from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.predictor import Prediction, Predictor, save_classifier
-from rushlight.nn.fast import FastNet
-from rushlight.nn.models import MODELS, UnknownModel, build_model
+from rushlight.nn.fast import FAST_WIDTHS
+from rushlight.nn.models import MODELS, build_model
 from rushlight.runtime.device import select_device, select_precision
 from rushlight.runtime.errors import InputError, nearest_name
 from rushlight.runtime.seeds import seed_everything
@@ -28,6 +28,7 @@ from rushlight.training.rates import OptimizerChoice
 from rushlight.training.schedules import Schedule
 
 AUTO = "auto"
+FAST_NETS = {f"fast_{width}": width for width in FAST_WIDTHS}
 WHITENING_IMAGES = 5000
 
 
@@ -270,24 +271,43 @@ class ImageClassifier:
 
     @property
     def _recipe_is_fast(self) -> bool:
-        return self._optimizer_name in (None, "muon") and isinstance(self.learner.model, FastNet)
+        return self._optimizer_name is None and self.model_name in FAST_NETS
 
     def _make_learner(self, epochs: float | None, minutes: float | None) -> Learner:
         seed_everything(self.seed)
-        model = self._module or self._named_model(epochs, minutes)
-        smoothing = self._label_smoothing
-        if smoothing is None:
-            smoothing = recipes.LABEL_SMOOTHING if isinstance(model, FastNet) else 0.1
-        optimizer: OptimizerChoice = self._optimizer_name or "adamw"
-        callbacks: list[Callback] = []
-        if isinstance(model, FastNet):
-            if self.data.options.batch_size is None:
-                self.data.train.batch_size = recipes.batch_size_for(self.data.train.samples)
-            model.whiten.fit(self._training_images(WHITENING_IMAGES))
-            if self._optimizer_name in (None, "muon"):
-                model = model.to(self.device)
-                optimizer = recipes.fast_optimizer(model, self.data.train.batch_size)
-                callbacks.append(recipes.FinishWhitening(model))
+        if self.model_name == AUTO or self.model_name in FAST_NETS:
+            return self._fast_learner(epochs, minutes)
+        return self._new_learner(self._module or self._named_model(), self._optimizer_name or "adamw", 0.1, [])
+
+    def _fast_learner(self, epochs: float | None, minutes: float | None) -> Learner:
+        """A fast net with its own recipe: width and augmentation by the time there is, first layer from the images."""
+        train = self.data.train
+        plan = self._fast_plan(epochs, minutes)
+        self.model_name = f"fast_{plan.width}"
+        model = self._named_model()
+        if self.data.options.batch_size is None:
+            train.batch_size = recipes.batch_size_for(train.samples)
+        if self.data.options.augment == "auto":
+            train.augmentation = recipes.augmentation_for(plan.epochs)
+        order = torch.randperm(train.samples, generator=torch.Generator().manual_seed(self.seed))
+        model.whiten.fit(train.inputs(order[:WHITENING_IMAGES].sort().values).cpu())
+        if self._optimizer_name is not None:
+            return self._new_learner(model, self._optimizer_name, recipes.LABEL_SMOOTHING, [])
+        optimizer = recipes.fast_optimizer(model.to(self.device), train.batch_size)
+        return self._new_learner(model, optimizer, recipes.LABEL_SMOOTHING, [recipes.FinishWhitening(model)])
+
+    def _fast_plan(self, epochs: float | None, minutes: float | None) -> recipes.FastPlan:
+        samples, size = self.data.train.samples, self.data.size
+        width = FAST_NETS.get(self.model_name)
+        if minutes is None:
+            return recipes.plan_by_epochs(samples, recipes.epochs_for(samples) if epochs is None else epochs, width)
+        speed = recipes.measured_operations_a_second(size, self.device, self.precision)
+        return recipes.plan_by_time(samples, speed, 60 * minutes, size, width)
+
+    def _new_learner(
+        self, model: nn.Module, optimizer: OptimizerChoice, label_smoothing: float, callbacks: list[Callback]
+    ) -> Learner:
+        smoothing = label_smoothing if self._label_smoothing is None else self._label_smoothing
         return Learner(
             model,
             self.data,
@@ -299,27 +319,11 @@ class ImageClassifier:
             precision=self.precision.name,
         )
 
-    def _named_model(self, epochs: float | None, minutes: float | None) -> nn.Module:
-        if self.model_name == AUTO:
-            self.model_name = f"fast_{self._width(epochs, minutes)}"
+    def _named_model(self) -> Any:
         try:
             return build_model(self.model_name, **self.model_arguments)
-        except UnknownModel as error:
-            raise InputError(str(error)) from None
         except (TypeError, ValueError) as error:
             raise InputError(f"model '{self.model_name}' cannot be built: {error}") from None
-
-    def _width(self, epochs: float | None, minutes: float | None) -> int:
-        samples, size = self.data.train.samples, self.data.size
-        if minutes is None:
-            return recipes.width_for_epochs(samples, epochs)
-        speed = recipes.measured_operations_a_second(size, self.device, self.precision)
-        return recipes.width_for(samples, speed, 60 * minutes, size)
-
-    def _training_images(self, count: int) -> Tensor:
-        """Training images as the model will see them, without augmentation."""
-        order = torch.randperm(self.data.train.samples, generator=torch.Generator().manual_seed(self.seed))
-        return self.data.train.inputs(order[:count].sort().values).cpu()
 
     def _weights_of(self, class_weights: str | Sequence[float] | None) -> Sequence[float] | Tensor | None:
         if not isinstance(class_weights, str):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rushlight.nn.fast import FastNet, fast_net
+from rushlight.data.augmentation import Augmentation, FlipAndCrop
+from rushlight.nn.fast import FAST_WIDTHS, FastNet, fast_net
 from rushlight.runtime.device import Precision
 from rushlight.training.batches import in_channels_last
 from rushlight.training.callbacks import Callback
@@ -24,12 +25,14 @@ from rushlight.training.muon import Muon
 if TYPE_CHECKING:
     from rushlight.training.learner import Learner
 
-# Width of a fast net and the samples it must see to be worth more than the next smaller one: with fewer, the narrower
-# net gets further in the same time.
+# Width of a fast net and the samples it must see to be worth more than the next narrower one; with fewer, the narrower
+# net gets further in the same time. Small data sets allow fewer, and are satisfied with less.
 SAMPLES_WORTH_THE_WIDTH = {16: 0, 24: 100_000, 32: 170_000, 48: 270_000, 64: 380_000, 96: 900_000}
 MOST_EPOCHS = 60  # more adds nothing that measuring can see, but
 LEAST_SAMPLES = 200_000  # a small data set is gone through as often as it takes to see this many,
 MOST_EPOCHS_OF_FEW = 200  # up to a point
+SHORT_TRAINING = 16  # epochs
+LONGEST_PROBE = 2.0  # seconds after which no further step is taken to measure the machine
 LABEL_SMOOTHING = 0.2
 WHITENING_TRAINS_UNTIL = 0.375  # progress at which the bias of the first layer is done
 
@@ -55,6 +58,15 @@ def epochs_for(samples: int) -> int:
     return max(MOST_EPOCHS, min(MOST_EPOCHS_OF_FEW, LEAST_SAMPLES // max(1, samples)))
 
 
+def augmentation_for(epochs: float) -> Augmentation:
+    """Mirroring and shifts: by a sixteenth of the image in short trainings, by an eighth in long ones.
+
+    Over 5 epochs of CIFAR-10 the smaller shifts gave 85.9 % on the second validation part, the larger 85.2 %: there is
+    no time to overfit, and every image that is cut off teaches a little less.
+    """
+    return FlipAndCrop(1 / 16 if epochs <= SHORT_TRAINING else 1 / 8)
+
+
 @cache
 def training_operations(width: int, size: int) -> int:
     """Floating-point operations of one training step a sample: forward, and twice as many backward."""
@@ -72,28 +84,41 @@ def measured_operations_a_second(size: int, device: torch.device, precision: Pre
     model = in_channels_last(fast_net(10, size=size, width=32).to(device))
     images = torch.randn(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
     seconds: list[float] = []
-    while len(seconds) < 4:
+    while len(seconds) < 4 and sum(seconds) < LONGEST_PROBE:
         started = time.perf_counter()
         with precision.autocast():
             loss = model(images).float().square().mean()
         loss.backward()
         loss.item()  # waits for the device
         seconds.append(time.perf_counter() - started)
-    return batch * training_operations(32, size) / min(seconds[1:])
+    return batch * training_operations(32, size) / min(seconds)
 
 
-def width_for(samples: int, operations_a_second: float, seconds: float, size: int) -> int:
-    """The widest fast net that still sees enough samples in the time."""
-    affordable = {w: seconds * operations_a_second / training_operations(w, size) for w in SAMPLES_WORTH_THE_WIDTH}
+@dataclass(frozen=True)
+class FastPlan:
+    """How a fast net is trained.
+
+    Attributes:
+        width: channels of its first group.
+        epochs: how many passes over the data are to be expected.
+    """
+
+    width: int
+    epochs: float
+
+
+def plan_by_time(samples: int, operations_a_second: float, seconds: float, size: int, width: int | None) -> FastPlan:
+    """The widest fast net that still sees enough samples in the time (or the width that was chosen already)."""
     most = samples * epochs_for(samples)
-    fitting = [w for w, least in SAMPLES_WORTH_THE_WIDTH.items() if min(affordable[w], 2 * most) >= least]
-    return max(fitting)
+    seen = {w: min(most, seconds * operations_a_second / training_operations(w, size)) for w in FAST_WIDTHS}
+    chosen = width or max(w for w in FAST_WIDTHS if seen[w] >= min(SAMPLES_WORTH_THE_WIDTH[w], most) or w == 16)
+    return FastPlan(chosen, seen[chosen] / samples)
 
 
-def width_for_epochs(samples: int, epochs: float | None) -> int:
-    """The widest fast net worth its width where the number of passes, not the time, is given."""
-    seen = samples * (epochs_for(samples) if epochs is None else epochs)
-    return max(width for width, least in SAMPLES_WORTH_THE_WIDTH.items() if width <= 64 and 2 * seen >= least)
+def plan_by_epochs(samples: int, epochs: float, width: int | None) -> FastPlan:
+    """The widest fast net that so many passes are worth; the widest of all takes longer than one expects unasked."""
+    worth = (w for w in FAST_WIDTHS if w <= 64 and SAMPLES_WORTH_THE_WIDTH[w] <= max(samples * epochs, 0))
+    return FastPlan(width or max(worth), epochs)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class ShowProgress(Callback):
     On a terminal and in a notebook a bar shows how far the fit is; piped into a file, there are plain lines only.
     """
 
+    _bar: Progress | None = None  # there is none to close where a fit fails before it starts
+
     def fit_start(self, learner: Learner) -> None:
         from rich.console import Console
 
@@ -31,7 +33,7 @@ class ShowProgress(Callback):
         self._last_line = -SECONDS_BETWEEN_LINES
         self._last_update = 0.0
         self._columns: list[str] = []
-        self._bar: Progress | None = None
+        self.close()
         if self._console.is_terminal or self._console.is_jupyter:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
 
 def test_demo_ends_in_commands_that_work(environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
-        [*PROGRAM, "demo", "--minutes", "0.4"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        [*PROGRAM, "demo"], cwd=tmp_path, env=environment, capture_output=True, text=True,
         timeout=200, check=True,
     )  # fmt: skip
     (test,) = re.findall(r"test +([\d.]+) %", done.stdout)

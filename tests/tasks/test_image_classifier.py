@@ -117,7 +117,7 @@ def test_balanced_class_weights_weigh_rare_classes_more(arrays):
 
 
 def test_digits_are_not_mirrored_when_predicting(data, arrays):
-    assert ImageClassifier(data, device="cpu")._views == "shift"
+    assert ImageClassifier(data, device="cpu").predictor().metadata["views"] == "shift"
     assert ImageClassifier(make_data(arrays, augment="small"), device="cpu")._views == "flip_shift"
 
 

@@ -22,11 +22,26 @@ def test_batches_and_epochs_stay_within_bounds(samples):
 
 @given(st.integers(100, 100_000), st.floats(1, 10_000), st.floats(1e9, 1e14))
 def test_more_time_never_gives_a_narrower_net(samples, seconds, speed):
-    assert recipes.width_for(samples, speed, seconds, 32) <= recipes.width_for(samples, speed, 2 * seconds, 32)
+    short = recipes.plan_by_time(samples, speed, seconds, 32, None)
+    long = recipes.plan_by_time(samples, speed, 2 * seconds, 32, None)
+    assert short.width <= long.width
+    assert 0 < short.epochs <= recipes.epochs_for(samples)
 
 
-def test_hardly_any_time_gives_the_narrowest_net():
-    assert recipes.width_for(50_000, 1e9, 0.01, 32) == min(FAST_WIDTHS)
+def test_hardly_any_time_gives_the_narrowest_net_and_plenty_the_widest():
+    assert recipes.plan_by_time(50_000, 1e9, 0.01, 32, None).width == min(FAST_WIDTHS)
+    assert recipes.plan_by_time(50_000, 1e12, 1e6, 32, None).width == max(FAST_WIDTHS)
+
+
+def test_a_width_that_was_chosen_stays():
+    assert recipes.plan_by_time(50_000, 1e9, 0.01, 32, 48).width == 48
+    assert recipes.plan_by_epochs(50_000, 1, 48).width == 48
+
+
+@given(st.integers(2, 100_000), st.floats(0.01, 100))
+def test_more_epochs_never_give_a_narrower_net(samples, epochs):
+    plans = [recipes.plan_by_epochs(samples, n, None) for n in (epochs, 2 * epochs)]
+    assert plans[0].width <= plans[1].width
 
 
 def test_operations_count_the_convolutions_of_all_layers():

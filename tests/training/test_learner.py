@@ -156,9 +156,7 @@ def test_one_rate_a_layer_group_is_scaled_by_the_schedule():
 
 
 def test_the_wrong_number_of_rates_names_the_layer_groups():
-    with pytest.raises(
-        InputError, match="2 values were given as learning rate, but the model has 5 layer groups: 0, 1, 3, 4, 7"
-    ):
+    with pytest.raises(InputError, match=r"2 values .* but the model has 5 layer groups: 0, 1, 3, 4, 7"):
         make_learner().fit(1, lr=(1e-4, 1e-2))
 
 

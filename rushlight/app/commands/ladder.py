@@ -78,8 +78,11 @@ def ladder(
     from rushlight.app.image_runs import ImageSource
     from rushlight.data.images import ImageData
     from rushlight.runtime.files import write_json
+    from rushlight.runtime.memory import reuse_freed_memory
     from rushlight.runtime.terminal import note
     from rushlight.studies.ladder import BATCH_SIZE, run_ladder
+
+    reuse_freed_memory()
 
     def load(number: int) -> ImageData:
         # The recipes are fixed, so no validation part is needed where there is a test part.
