@@ -30,7 +30,8 @@ def save(figure: Figure, path: Path) -> None:
     from io import BytesIO
 
     picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH)
+    # Tight: the constrained layout cuts the outer label off where long names stand beside a square picture.
+    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
     atomic_write_bytes(path, picture.getvalue())
 
 

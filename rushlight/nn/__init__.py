@@ -19,7 +19,7 @@ from rushlight.nn.layers import (
 )
 from rushlight.nn.models import MODELS, UnknownModel, build_model, model_options
 from rushlight.nn.resnet import RESNETS, ResNet, ResNetDescription
-from rushlight.nn.structure import StructuredModel, layer_groups_of
+from rushlight.nn.structure import StructuredModel
 
 __all__ = [
     "MODELS",
@@ -38,6 +38,5 @@ __all__ = [
     "build_model",
     "global_average_pool",
     "global_max_pool",
-    "layer_groups_of",
     "model_options",
 ]

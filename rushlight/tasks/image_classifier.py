@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,6 @@ class ImageClassifier:
         self._label_smoothing = label_smoothing
         self._class_weights = self._weights_of(class_weights)
         self._learner: Learner | None = None
-        self._needs_whitening = False
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -117,6 +117,7 @@ class ImageClassifier:
         lr: float | Sequence[float] | None = None,
         schedule: str | Schedule | None = None,
         weight_decay: float | Sequence[float] | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> ImageClassifier:
         """Train; of several lengths, whichever ends first.
@@ -129,6 +130,7 @@ class ImageClassifier:
             lr: one rate, or one a layer group; default: the recipe's.
             schedule: a name of `SCHEDULES` or a function; default: the recipe's.
             weight_decay: one strength, or one a layer group; default: the recipe's.
+            accumulate: how many batches make an optimizer step.
             callbacks: for this fit only.
 
         Raises:
@@ -137,24 +139,21 @@ class ImageClassifier:
         """
         started = recipes.Stopwatch()
         if self._learner is None:
-            self._learner = self._make_learner(epochs, minutes)
+            self._learner = self._make_learner(epochs if steps is None else self._epochs_of(steps), minutes)
         if minutes is not None:
             if epochs is None and steps is None and self._recipe_is_fast:
                 epochs = recipes.epochs_for(self.data.train.samples)
             minutes = max(minutes - started.minutes, 0.01 * minutes)
-        before = list(self.learner.callbacks)
-        self.learner.callbacks += callbacks
-        try:
+        with self._callbacks_for_one_fit(callbacks):
             self.learner.fit(
                 epochs,
                 steps=steps,
                 minutes=minutes,
                 lr=lr,
                 weight_decay=weight_decay,
+                accumulate=accumulate,
                 schedule=schedule or ("linear" if self._recipe_is_fast else "one_cycle"),
             )
-        finally:
-            self.learner.callbacks = before
         return self
 
     def fit_cycles(
@@ -165,22 +164,29 @@ class ImageClassifier:
         cycle_multiplier: int = 1,
         lr: float | Sequence[float] | None = None,
         weight_decay: float | Sequence[float] | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> ImageClassifier:
         """Train with warm restarts, as `Learner.fit_cycles`."""
-        before = list(self.learner.callbacks)
-        self.learner.callbacks += callbacks
-        try:
+        with self._callbacks_for_one_fit(callbacks):
             self.learner.fit_cycles(
                 cycles,
                 cycle_length=cycle_length,
                 cycle_multiplier=cycle_multiplier,
                 lr=lr,
                 weight_decay=weight_decay,
+                accumulate=accumulate,
             )
+        return self
+
+    @contextmanager
+    def _callbacks_for_one_fit(self, callbacks: Sequence[Callback]) -> Iterator[None]:
+        before = list(self.learner.callbacks)
+        self.learner.callbacks += callbacks
+        try:
+            yield
         finally:
             self.learner.callbacks = before
-        return self
 
     def find_lr(self, start_lr: float = 1e-5, end_lr: float = 10.0, steps: int = 100) -> LRSweep:
         """Sweep the learning rate and suggest one; nothing is changed by it."""
@@ -295,6 +301,10 @@ class ImageClassifier:
             return self._new_learner(model, self._optimizer_name, recipes.LABEL_SMOOTHING, [])
         optimizer = recipes.fast_optimizer(model.to(self.device), train.batch_size)
         return self._new_learner(model, optimizer, recipes.LABEL_SMOOTHING, [recipes.FinishWhitening(model)])
+
+    def _epochs_of(self, steps: int) -> float:
+        samples = self.data.train.samples
+        return steps * (self.data.options.batch_size or recipes.batch_size_for(samples)) / samples
 
     def _fast_plan(self, epochs: float | None, minutes: float | None) -> recipes.FastPlan:
         samples, size = self.data.train.samples, self.data.size

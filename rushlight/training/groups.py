@@ -15,15 +15,16 @@ from rushlight.runtime.errors import InputError, nearest_name
 def layer_groups(model: nn.Module) -> dict[str, nn.Module]:
     """The model's named parts, from input to output.
 
-    Children without parameters are left out of a plain module's groups; a module whose parameters are its own, without
-    children, is one group.
+    Its own `layer_groups()` is used where it has one. Otherwise the groups are its direct children that have
+    parameters; or, where these do not hold every parameter exactly once, the module as a whole as "model".
     """
     own = getattr(model, "layer_groups", None)
     if callable(own):
         return dict(own())
     children = {name: child for name, child in model.named_children() if any(True for _ in child.parameters())}
-    covered = sum(1 for child in children.values() for _ in child.parameters())
-    return children if children and covered == len(list(model.parameters())) else {"model": model}
+    held = [id(parameter) for child in children.values() for parameter in child.parameters()]
+    each_once = len(held) == len(set(held)) == sum(1 for _ in model.parameters())
+    return children if children and each_once else {"model": model}
 
 
 def group_index(model: nn.Module, group: str | int) -> int:

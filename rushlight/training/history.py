@@ -47,10 +47,14 @@ class History:
         metrics = self.metric_names
         figure = Figure(figsize=(10 if metrics else 5.5, 4), layout="constrained")
         axes = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
-        for name, style in (("train_loss", "--"), ("valid_loss", "-")):
+        # What is trained on is harder than what is measured: augmented images, and perhaps smoothed labels.
+        for name, style, label in (
+            ("train_loss", "--", "training, as it is trained"),
+            ("valid_loss", "-", "validation"),
+        ):
             points = self.column(name)
             if points:
-                axes[0].plot(*zip(*points, strict=True), style, marker=".", label=name.replace("_", " "))
+                axes[0].plot(*zip(*points, strict=True), style, marker=".", label=label)
         axes[0].set(xlabel="epoch", ylabel="loss")
         axes[0].legend()
         for name in metrics:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rushlight.nn import MODELS, StructuredModel, build_model, layer_groups_of, model_options
+from rushlight.nn import MODELS, StructuredModel, build_model, model_options
 from rushlight.training.groups import layer_groups
 
 CLASSES, BATCH, SIZE = 5, 3, 16  # the smallest images that every model takes
@@ -103,7 +103,7 @@ def test_channels_last_gives_the_same_answer(model: nn.Module) -> None:
 
 
 def test_layer_groups_hold_every_parameter_exactly_once(model: nn.Module) -> None:
-    held = [id(parameter) for group in layer_groups_of(model).values() for parameter in group.parameters()]
+    held = [id(parameter) for group in layer_groups(model).values() for parameter in group.parameters()]
     assert len(held) == len(set(held))
     assert set(held) == {id(parameter) for parameter in model.parameters()}
 
@@ -112,7 +112,7 @@ def test_layer_groups_run_from_input_to_output(model: nn.Module) -> None:
     """Each group begins to run before the next one does, and the head is the last."""
     started: list[str] = []
     hooks = []
-    for group, module in layer_groups_of(model).items():
+    for group, module in layer_groups(model).items():
         for part in module.modules():
             if any(True for _ in part.parameters(recurse=False)):
                 record = lambda *_, group=group: started.append(group)  # noqa: E731
@@ -125,14 +125,8 @@ def test_layer_groups_run_from_input_to_output(model: nn.Module) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-    assert [*in_body, *dict.fromkeys(started)] == list(layer_groups_of(model))
+    assert [*in_body, *dict.fromkeys(started)] == list(layer_groups(model))
     assert set(started) == {"head"}
-
-
-def test_training_finds_the_same_layer_groups(model: nn.Module) -> None:
-    """`rushlight.training` asks any model for its groups without knowing this package."""
-    ours, theirs = layer_groups_of(model), layer_groups(model)
-    assert list(ours) == list(theirs)
 
 
 def test_built_again_from_json_with_its_weights_it_gives_the_same_answer(name: str, model: nn.Module) -> None:
@@ -163,5 +157,5 @@ def test_large_models_keep_the_contract_in_shape(name: str) -> None:
     model = on_meta(name, size=SIZE)
     features = model.forward_features(torch.zeros(2, 3, SIZE, SIZE, device="meta"))
     assert model.forward_head(features).shape == (2, CLASSES)
-    held = [id(parameter) for group in layer_groups_of(model).values() for parameter in group.parameters()]
+    held = [id(parameter) for group in layer_groups(model).values() for parameter in group.parameters()]
     assert sorted(held) == sorted(id(parameter) for parameter in model.parameters())

@@ -167,6 +167,26 @@ def train_images(
             rich_help_panel=_RECIPE,
         ),
     ] = None,
+    clip_gradients: Annotated[
+        float | None,
+        typer.Option(
+            "--clip-gradients",
+            metavar="NORM",
+            callback=options.positive,
+            help="Scale the gradients of a step down where their norm is above this.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            "--accumulate",
+            metavar="BATCHES",
+            callback=options.positive,
+            help="Sum the gradients of so many batches for each step: large batches in little memory.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = 1,
     early_stopping: Annotated[
         int | None,
         typer.Option(
@@ -241,7 +261,7 @@ def train_images(
     )
 
     def fit(run: RunFolder, callbacks: "list[Callback]") -> None:
-        callbacks = [*_chosen_callbacks(average_weights, early_stopping), *callbacks]
+        callbacks = [*_chosen_callbacks(average_weights, clip_gradients, early_stopping), *callbacks]
         if cycles is None:
             classifier.fit(
                 epochs,
@@ -250,6 +270,7 @@ def train_images(
                 lr=rates,
                 schedule=schedule,
                 weight_decay=weight_decay,
+                accumulate=accumulate,
                 callbacks=callbacks,
             )
         else:
@@ -258,6 +279,8 @@ def train_images(
                 cycle_length=cycle_length,
                 cycle_multiplier=cycle_multiplier,
                 lr=rates,
+                weight_decay=weight_decay,
+                accumulate=accumulate,
                 callbacks=[*callbacks, CycleCheckpoints(run.cycles, classifier.save)],
             )
 
@@ -275,11 +298,15 @@ def train_images(
     print(f"Ask it about a new image: {command_line('predict', trained.folder, 'IMAGE')}")
 
 
-def _chosen_callbacks(average_weights: float | None, early_stopping: int | None) -> list["Callback"]:
+def _chosen_callbacks(
+    average_weights: float | None, clip_gradients: float | None, early_stopping: int | None
+) -> list["Callback"]:
     """Averaging comes first, so that what is kept as the best is the average."""
     from rushlight.training.averaging import AverageWeights
+    from rushlight.training.clipping import GradientClipping
     from rushlight.training.stopping import EarlyStopping, KeepBest
 
     averaging = [] if average_weights is None else [AverageWeights(average_weights)]
+    clipping = [] if clip_gradients is None else [GradientClipping(clip_gradients)]
     stopping = [] if early_stopping is None else [EarlyStopping(early_stopping), KeepBest()]
-    return [*averaging, *stopping]
+    return [*averaging, *clipping, *stopping]
