@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rushlight.training.optimizers import nesterov as Nesterov
     from rushlight.training.optimizers import rmsprop as RMSProp
     from rushlight.training.optimizers import sgd as SGD
+    from rushlight.training.resizing import ProgressiveResizing
     from rushlight.training.saving import CycleCheckpoints, SaveEachEpoch
     from rushlight.training.stopping import EarlyStopping, KeepBest
 
@@ -61,6 +62,7 @@ __all__ = [
     "Muon",
     "Nesterov",
     "Predictor",
+    "ProgressiveResizing",
     "RMSProp",
     "SaveEachEpoch",
     "ShowProgress",
@@ -82,6 +84,7 @@ _HOME = {
     "CrossEntropy": "training.losses",
     "Accuracy": "training.metrics",
     "Muon": "training.muon",
+    "ProgressiveResizing": "training.resizing",
     "CycleCheckpoints": "training.saving",
     "SaveEachEpoch": "training.saving",
     "EarlyStopping": "training.stopping",

@@ -300,7 +300,8 @@ class ImageClassifier:
         if self._optimizer_name is not None:
             return self._new_learner(model, self._optimizer_name, recipes.LABEL_SMOOTHING, [])
         optimizer = recipes.fast_optimizer(model.to(self.device), train.batch_size)
-        return self._new_learner(model, optimizer, recipes.LABEL_SMOOTHING, [recipes.FinishWhitening(model)])
+        callbacks = [recipes.FinishWhitening(model), *recipes.resizing_for(self.data.size)]
+        return self._new_learner(model, optimizer, recipes.LABEL_SMOOTHING, callbacks)
 
     def _epochs_of(self, steps: int) -> float:
         samples = self.data.train.samples

@@ -9,7 +9,9 @@ from torch import nn
 from rushlight.data.images import ImageData
 from rushlight.inference.predictor import Predictor
 from rushlight.runtime.errors import InputError
+from rushlight.tasks import recipes
 from rushlight.tasks.image_classifier import ClassificationStep, ImageClassifier
+from rushlight.training.callbacks import Callback
 from rushlight.training.losses import CrossEntropy
 from rushlight.training.stopping import KeepBest
 
@@ -81,6 +83,29 @@ def test_measured_loss_is_plain_cross_entropy_whatever_is_trained_on():
     logits, measured = step(model.eval(), batch)
     assert measured.item() == pytest.approx(nn.functional.cross_entropy(logits, batch[1]).item())
     assert training.item() != pytest.approx(measured.item())
+
+
+def test_a_fast_net_begins_with_smaller_images_and_ends_with_the_full_size(arrays):
+    class Sizes(Callback):
+        def __init__(self) -> None:
+            self.trained: list[int] = []
+            self.measured: list[int] = []
+
+        def batch_start(self, learner) -> None:
+            self.trained.append(learner.batch[0].shape[-1])
+
+        def validation_start(self, learner) -> None:
+            self.measured.append(learner.data.valid.image_size)
+
+    images, labels = arrays
+    data = ImageData.from_arrays(images[:200], labels[:200], size=32, augment=None, device="cpu")
+    sizes = Sizes()
+    ImageClassifier(data, "fast_16", device="cpu").fit(10, callbacks=[sizes])
+    assert sizes.trained == sorted(sizes.trained)
+    assert set(sizes.trained) == {24, 32}
+    assert sizes.trained.count(24) == pytest.approx(recipes.SMALLER_IMAGES_UNTIL * len(sizes.trained), abs=1)
+    assert sizes.measured[0] == 24
+    assert data.train.image_size == data.valid.image_size == sizes.measured[-1] == 32
 
 
 def test_callbacks_of_one_fit_do_not_stay(data):

@@ -14,6 +14,7 @@ from rushlight.training.callbacks import HOOKS, Callback
 from rushlight.training.clipping import GradientClipping
 from rushlight.training.learner import Learner
 from rushlight.training.metrics import Accuracy
+from rushlight.training.resizing import ProgressiveResizing
 from rushlight.training.saving import CycleCheckpoints, SaveEachEpoch
 from rushlight.training.stopping import EarlyStopping, KeepBest
 from tests.training.small_task import TensorBatches, digits, small_net
@@ -347,6 +348,13 @@ def test_clipped_gradients_have_the_largest_norm_allowed():
     make_learner(callbacks=[before, GradientClipping(0.5), after]).fit(1, lr=1e-3)
     assert max(before.norms) > 0.5
     assert max(after.norms) <= 0.5 + 1e-4
+
+
+def test_progressive_resizing_refuses_what_it_cannot_do():
+    with pytest.raises(InputError, match="increasing progress"):
+        ProgressiveResizing([(0.5, 24), (0.3, 28)])
+    with pytest.raises(InputError, match="image_size"):
+        make_learner(callbacks=[ProgressiveResizing([(0.3, 4)])]).fit(1, lr=1e-3)
 
 
 def test_a_checkpoint_a_cycle(tmp_path):

@@ -1,0 +1,52 @@
+"""Begin with smaller images, which teach most of it for a part of the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rushlight.runtime.errors import InputError
+from rushlight.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from rushlight.training.learner import Learner
+
+
+class ProgressiveResizing(Callback):
+    """Train on smaller images first (Howard 2018, in fast.ai's entry to DAWNBench), and measure on the same size.
+
+    The batches must have an `image_size` that may be set between batches, as `ImageBatches` have. Convolutional models
+    that pool over positions take any size; whatever statistics they keep of normalisation get used to the last size.
+
+    Args:
+        sizes: pairs of progress (0 to 1, increasing) and side in pixels: `[(0.3, 24)]` uses 24 pixels until 30 % of
+            training are done, then the full size.
+
+    Raises:
+        InputError: the progress does not increase within 0 to 1, or a size is not positive.
+    """
+
+    def __init__(self, sizes: Sequence[tuple[float, int]]) -> None:
+        ends = [end for end, _ in sizes]
+        if ends != sorted(set(ends)) or not all(0 < end < 1 for end in ends) or any(size < 1 for _, size in sizes):
+            raise InputError(f"sizes are pairs of increasing progress between 0 and 1, and pixels, not {list(sizes)}")
+        self.sizes = list(sizes)
+
+    def fit_start(self, learner: Learner) -> None:
+        parts = [part for part in (learner.data.train, learner.data.valid) if part is not None]
+        self._full = [(part, getattr(part, "image_size", None)) for part in parts]
+        if any(size is None for _, size in self._full):
+            raise InputError("progressive resizing needs batches with an image_size, such as those of ImageData")
+        self._resize(0.0)
+
+    def step_done(self, learner: Learner) -> None:
+        self._resize(learner.progress)
+
+    def fit_end(self, learner: Learner) -> None:
+        self._resize(1.0)
+
+    def _resize(self, progress: float) -> None:
+        smaller = next((size for end, size in self.sizes if progress < end), None)
+        part: Any
+        for part, full in self._full:
+            part.image_size = full if smaller is None else smaller
