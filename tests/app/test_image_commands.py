@@ -117,6 +117,18 @@ def test_cycles_keep_a_model_each(photos: Path, rushlight: Rushlight, tmp_path: 
     assert not torch.equal(*weights)
 
 
+def test_gradients_may_be_clipped_and_accumulated(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
+    """So small a norm that nothing moves; and as many steps as were asked for, of three batches each."""
+    words = ["train", "images", photos, *SHORT, "--optimizer", "sgd", "--batch-size", "2", "--seed", "1"]
+    for name, flags in (("plain", []), ("clipped", ["--clip-gradients", "1e-12", "--accumulate", "3"])):
+        rushlight(*words, *flags, "--output", tmp_path / name)
+    plain, clipped = (Predictor.load(tmp_path / name).model.state_dict() for name in ("plain", "clipped"))
+    moved = {key: (plain[key] - clipped[key]).abs().max().item() for key in plain if key.endswith("weight")}
+    assert max(moved.values()) > 1e-6
+    rows = [json.loads(line) for line in (tmp_path / "clipped" / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 2
+
+
 def test_runs_are_numbered_and_never_overwritten(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
     for number in (1, 2):
         ran = rushlight("train", "images", photos, *SHORT, "--json")
