@@ -152,7 +152,7 @@ def _fit_and_keep(classifier: ImageClassifier, fit: Fit, run: RunFolder) -> None
     try:
         fit(run, [HistoryFile(run), SaveEachEpoch(run.model, classifier.save), display])
     except (KeyboardInterrupt, SystemExit, NonFiniteError):
-        if not run.model.exists() and classifier.learner.step > 0:  # within the first epoch
+        if not run.model.exists() and _is_worth_keeping(classifier):  # within the first epoch
             classifier.save(run.model)
         if run.model.exists():
             note(f"stopped early; the model as it was last is in {run.path}")
@@ -160,6 +160,15 @@ def _fit_and_keep(classifier: ImageClassifier, fit: Fit, run: RunFolder) -> None
     finally:
         display.close()
     classifier.save(run.model)
+
+
+def _is_worth_keeping(classifier: ImageClassifier) -> bool:
+    """Whether anything was learned, and nothing in the model is NaN or infinite.
+
+    The weights never are, but a forward pass that overflows leaves its mark in the statistics of batch norm.
+    """
+    tensors = classifier.learner.model.state_dict().values()
+    return classifier.learner.step > 0 and all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def write_pictures(trained: TrainedRun) -> None:

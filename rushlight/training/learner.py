@@ -261,6 +261,10 @@ class Learner:
             self._reserve_time_for_validation()
             if self.progress >= 1.0 or self.stop:
                 break
+        if pending:  # stopped between the batches of a step
+            self.optimizer.zero_grad(set_to_none=True)
+        if not self._train_loss.samples:
+            raise InputError("the training part gave no batch: it must be possible to go through it again and again")
         self.epoch += 1
         self.row = {
             "epoch": self.epoch,
@@ -339,6 +343,8 @@ class Learner:
                 loss_mean.update(loss, samples_in(batch[-1]))
                 for metric in self.metrics:
                     metric.update(outputs, batch[-1])
+        if not loss_mean.samples:
+            raise InputError("the validation part gave no batch: it must be possible to go through it again and again")
         result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
         self._evaluation_seconds = time.perf_counter() - started
         return result

@@ -54,7 +54,7 @@ class BatchMeans:
     """The mean of a quantity known as one mean a batch, such as the loss.
 
     The interval comes from the spread of the batch means ("batch means"): what a single sample contributed is not
-    known, and need not be.
+    known, and need not be. `samples` counts what was added.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class BatchMeans:
     def reset(self) -> None:
         self._total: Tensor | float = 0.0
         self._squares: Tensor | float = 0.0
-        self._weight = 0
+        self.samples = 0
         self._batches = 0
 
     def update(self, mean: Tensor, weight: int) -> None:
@@ -76,16 +76,16 @@ class BatchMeans:
         mean = mean.detach().double() if mean.device.type != "mps" else mean.detach().float()
         self._total = self._total + mean * weight
         self._squares = self._squares + mean.square() * weight
-        self._weight += weight
+        self.samples += weight
         self._batches += 1
 
     def compute(self) -> Measured:
-        mean = float(self._total) / self._weight
+        mean = float(self._total) / self.samples
         if self._batches < 2:
-            return Measured(mean, None, self._weight, None)
-        spread = max(0.0, float(self._squares) / self._weight - mean**2)
+            return Measured(mean, None, self.samples, None)
+        spread = max(0.0, float(self._squares) / self.samples - mean**2)
         interval = mean_with_interval(mean * self._batches, (spread + mean**2) * self._batches, self._batches).interval
-        return Measured(mean, interval, self._weight, "batch means")
+        return Measured(mean, interval, self.samples, "batch means")
 
 
 def samples_in(targets: Tensor) -> int:

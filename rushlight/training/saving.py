@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,7 @@ Save = Callable[[Path], None]
 class SaveEachEpoch(Callback):
     """Write the model after every measured epoch, each time over the one before.
 
-    A run that ends badly leaves the last good model behind: a loss that is no longer finite stops training before it
-    is written.
+    A run that ends badly leaves the last good model behind: one whose validation loss is not finite is not written.
 
     Args:
         path: the file.
@@ -30,7 +30,8 @@ class SaveEachEpoch(Callback):
         self.save = save
 
     def validation_done(self, learner: Learner) -> None:
-        (self.save or learner.save)(self.path)
+        if isfinite(learner.row["valid_loss"].value):
+            (self.save or learner.save)(self.path)
 
 
 class CycleCheckpoints(Callback):

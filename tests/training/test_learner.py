@@ -419,6 +419,50 @@ def test_data_without_batches_is_refused(data):
         make_learner(data=data)
 
 
+def test_batches_that_can_be_gone_through_only_once_are_refused():
+    train, valid = digits(samples=100)
+    with pytest.raises(InputError, match="training part gave no batch"):
+        make_learner(data=(Once(train), valid)).fit(3, lr=1e-3)
+    with pytest.raises(InputError, match="validation part gave no batch"):
+        make_learner(data=(train, Once(valid))).fit(3, lr=1e-3)
+
+
+class Once:
+    """Batches that are used up after one pass, as a generator is."""
+
+    def __init__(self, batches: TensorBatches) -> None:
+        self.batches, self.count = iter(batches), len(batches)
+
+    def __iter__(self):
+        return self.batches
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def test_a_model_that_measures_no_number_does_not_replace_the_last_good_one(tmp_path):
+    class Ruin(Callback):
+        def validation_start(self, learner: Learner) -> None:
+            if learner.epoch == 2:
+                next(learner.model.parameters()).data.fill_(float("inf"))
+
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(NonFiniteError):
+        make_learner(callbacks=[Ruin(), SaveEachEpoch(path)]).fit(3, lr=1e-3)
+    loaded = make_learner().load(path)
+    assert all(tensor.isfinite().all() for tensor in loaded.model.state_dict().values())
+
+
+def test_stopping_between_accumulated_batches_leaves_no_gradient_behind():
+    class StopAt(Callback):
+        def loss_ready(self, learner: Learner) -> None:
+            learner.stop = True
+
+    learner = make_learner(callbacks=[StopAt()]).fit(1, lr=1e-3, accumulate=4)
+    assert learner.step == 0
+    assert all(parameter.grad is None for parameter in learner.model.parameters())
+
+
 def test_a_callback_can_stop_training():
     class StopAt(Callback):
         def step_done(self, learner: Learner) -> None:
