@@ -71,10 +71,11 @@ def set_training_mode(model: nn.Module, freeze_batch_norm: bool) -> None:
 def parameter_groups(
     model: nn.Module, lr: float | Sequence[float], weight_decay: float | Sequence[float] = 0.0
 ) -> list[dict[str, Any]]:
-    """Parameters for an optimizer, one rate and one weight decay a layer group.
+    """Parameters for an optimizer, with one rate and weight decay for all, or one a layer group.
 
-    Vectors (biases, scales and shifts of normalisation) are given no weight decay: pulling them to zero removes
-    no complexity (Goyal et al. 2017, section 3.1).
+    With one for all there are just two groups, because an optimizer's step costs time by the group. Vectors (biases,
+    scales and shifts of normalisation) are given no weight decay: pulling them to zero removes no complexity (Goyal et
+    al. 2017, section 3.1).
 
     Args:
         model: any module.
@@ -87,7 +88,8 @@ def parameter_groups(
     Raises:
         InputError: the number of rates is not the number of layer groups.
     """
-    groups = layer_groups(model)
+    is_uniform = isinstance(lr, int | float) and isinstance(weight_decay, int | float)
+    groups = {"model": model} if is_uniform else layer_groups(model)
     rates = per_group(lr, groups, "learning rate")
     decays = per_group(weight_decay, groups, "weight decay")
     seen: set[int] = set()

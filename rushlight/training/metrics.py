@@ -5,6 +5,7 @@ Each keeps sums, and divides only in `compute`: sums can be added over batches, 
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from rushlight.runtime.measured import Measured, mean_with_interval, proportion
@@ -58,13 +59,9 @@ class BatchMeans:
     """
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._total: Tensor | float = 0.0
-        self._squares: Tensor | float = 0.0
         self.samples = 0
-        self._batches = 0
+        self._means: list[Tensor] = []
+        self._weights: list[int] = []
 
     def update(self, mean: Tensor, weight: int) -> None:
         """Add one batch.
@@ -73,18 +70,21 @@ class BatchMeans:
             mean: the batch's mean, a scalar tensor.
             weight: how many samples it is the mean of.
         """
-        mean = mean.detach().double() if mean.device.type != "mps" else mean.detach().float()
-        self._total = self._total + mean * weight
-        self._squares = self._squares + mean.square() * weight
+        # Only noted here: arithmetic on single numbers would cost as much as a layer of a small net.
+        self._means.append(mean.detach())
+        self._weights.append(weight)
         self.samples += weight
-        self._batches += 1
 
     def compute(self) -> Measured:
-        mean = float(self._total) / self.samples
-        if self._batches < 2:
+        """The mean over all samples."""
+        means = torch.stack(self._means).cpu().double()
+        weights = torch.tensor(self._weights, dtype=torch.float64) / self.samples
+        mean = float(means @ weights)
+        batches = len(means)
+        if batches < 2:
             return Measured(mean, None, self.samples, None)
-        spread = max(0.0, float(self._squares) / self.samples - mean**2)
-        interval = mean_with_interval(mean * self._batches, (spread + mean**2) * self._batches, self._batches).interval
+        square = float((means - mean).square() @ weights) + mean**2
+        interval = mean_with_interval(mean * batches, square * batches, batches).interval
         return Measured(mean, interval, self.samples, "batch means")
 
 

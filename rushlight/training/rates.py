@@ -31,41 +31,44 @@ class Rated:
         self, model: nn.Module, choice: OptimizerChoice, lr: Rates | None = None, weight_decay: Rates | None = None
     ) -> None:
         self._model = model
-        self._is_finished = isinstance(choice, Optimizer)
+        self._choice = choice
+        self._lr, self._weight_decay = lr, weight_decay
         self.optimizer = choice if isinstance(choice, Optimizer) else _made(model, choice, lr, weight_decay)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        if self._is_finished:
+        if isinstance(choice, Optimizer):
             self.change(lr, weight_decay)
 
     def change(self, lr: Rates | None, weight_decay: Rates | None) -> None:
-        """Change the rates or the weight decay of all groups; None leaves them.
+        """Change the rates or the weight decay of all groups, and keep what the optimizer remembers; None leaves them.
 
         The groups of a finished optimizer keep their proportions, and `lr` becomes the largest rate.
 
         Raises:
             InputError: the number of values is not the number of layer groups.
         """
-        groups = self.optimizer.param_groups
-        if self._is_finished:
-            if isinstance(lr, Sequence) or weight_decay is not None:
-                raise InputError(
-                    "this optimizer was made with groups of its own: give one learning rate, which scales them all, "
-                    "and set weight decay where it is made"
-                )
-            if lr is not None:
-                largest = self.largest_rate
-                for group in groups:
-                    group["initial_lr"] *= lr / largest
+        if isinstance(self._choice, Optimizer):
+            self._scale(lr, weight_decay)
             return
-        fresh = parameter_groups(self._model, 0.0 if lr is None else lr, 0.0 if weight_decay is None else weight_decay)
-        by_name = {group["name"]: group for group in fresh}  # an optimizer may have put them in another order
-        for group in groups:
-            settings = by_name[group["name"]]
-            if lr is not None:
-                group["initial_lr"] = settings["lr"]
-            if weight_decay is not None:
-                group["weight_decay"] = settings["weight_decay"]
+        self._lr = self._lr if lr is None else lr
+        self._weight_decay = self._weight_decay if weight_decay is None else weight_decay
+        remembered = self.optimizer.state
+        # Made anew, because one rate for all and one a layer group make different parameter groups.
+        self.optimizer = _made(self._model, self._choice, self._lr, self._weight_decay)
+        self.optimizer.state.update(remembered)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    def _scale(self, lr: Rates | None, weight_decay: Rates | None) -> None:
+        if isinstance(lr, Sequence) or weight_decay is not None:
+            raise InputError(
+                "this optimizer was made with groups of its own: give one learning rate, which scales them all, "
+                "and set weight decay where it is made"
+            )
+        if lr is not None:
+            largest = self.largest_rate
+            for group in self.optimizer.param_groups:
+                group["initial_lr"] *= lr / largest
 
     @property
     def largest_rate(self) -> float:

@@ -473,6 +473,22 @@ def test_a_callback_can_stop_training():
     assert len(learner.history) == 1
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_one_rate_for_all_may_become_one_a_layer_group(optimizer):
+    """The optimizer is regrouped, and goes on from what it remembers."""
+    recorder = Recorder()
+    learner = make_learner(optimizer=optimizer, callbacks=[recorder]).fit(1, lr=1e-3)
+    remembered = dict(learner.optimizer.state)
+    learner.fit(1, lr=(1e-5, 1e-5, 1e-4, 1e-4, 1e-3), schedule="constant")
+    assert all(learner.optimizer.state[p] is state for p, state in remembered.items())
+    rates = {group["name"]: group["lr"] for group in learner.optimizer.param_groups}
+    assert rates["0.weights"] == 1e-5
+    assert rates["3.vectors"] == 1e-4
+    assert rates["7.weights"] == 1e-3
+    held = [p for group in learner.optimizer.param_groups for p in group["params"]]
+    assert len(held) == len(set(held)) == len(list(learner.model.parameters()))
+
+
 def test_a_finished_optimizer_keeps_its_proportions_when_given_a_rate():
     model = small_net()
     groups = [{"params": model[:6].parameters(), "lr": 0.01}, {"params": model[6:].parameters(), "lr": 0.1}]
@@ -497,9 +513,9 @@ def test_a_group_may_have_a_schedule_of_its_own():
 
 def test_later_fits_go_on_with_the_optimizer_and_may_change_its_settings():
     learner = make_learner().fit(1, lr=1e-2)
-    optimizer = learner.optimizer
     learner.fit(1, lr=1e-3, weight_decay=0.3, schedule="constant")
-    assert learner.optimizer is optimizer
+    optimizer = learner.optimizer
+    assert {int(state["step"]) for state in optimizer.state.values()} == {24}
     assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
     decays = {group["name"].split(".")[-1]: group["weight_decay"] for group in optimizer.param_groups}
     assert decays == {"weights": 0.3, "vectors": 0.0}
