@@ -2,7 +2,7 @@
 
 By default the C library gives every large tensor's memory back to the system when it is freed, and the next step
 pays for fresh pages to be mapped and zeroed. Keeping them made training steps of small convolutional networks
-1.14 to 1.28 times as fast on two CPU cores (`benchmarks/memory_reuse.py`).
+1.18 times as fast on two CPU cores (median; 1.05 to 1.27, `benchmarks/memory_reuse.py`).
 """
 
 import ctypes
