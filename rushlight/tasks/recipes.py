@@ -124,13 +124,13 @@ def plan_by_time(samples: int, operations_a_second: float, seconds: float, size:
     """The widest fast net that still sees enough samples in the time (or the width that was chosen already)."""
     most = samples * epochs_for(samples)
     seen = {w: min(most, seconds * operations_a_second / training_operations(w, size)) for w in FAST_WIDTHS}
-    chosen = width or max(w for w in FAST_WIDTHS if seen[w] >= min(SAMPLES_WORTH_THE_WIDTH[w], most) or w == 16)
+    chosen = width or max(w for w in FAST_WIDTHS if seen[w] >= min(SAMPLES_WORTH_THE_WIDTH[w], most))
     return FastPlan(chosen, seen[chosen] / samples)
 
 
 def plan_by_epochs(samples: int, epochs: float, width: int | None) -> FastPlan:
     """The widest fast net that so many passes are worth; the widest of all takes longer than one expects unasked."""
-    worth = (w for w in FAST_WIDTHS if w <= 64 and SAMPLES_WORTH_THE_WIDTH[w] <= max(samples * epochs, 0))
+    worth = (w for w in FAST_WIDTHS if w <= 64 and SAMPLES_WORTH_THE_WIDTH[w] <= samples * epochs)
     return FastPlan(width or max(worth), epochs)
 
 
