@@ -159,6 +159,7 @@ def _fit_and_keep(classifier: ImageClassifier, fit: Fit, run: RunFolder) -> None
         raise
     finally:
         display.close()
+    classifier.calibrate()
     classifier.save(run.model)
 
 

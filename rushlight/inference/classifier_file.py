@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rushlight.data.decode import FITS
+from rushlight.inference.calibration import HIGHEST, LOWEST
 from rushlight.inference.tta import VIEWS
 from rushlight.nn.models import MODELS, build_model
 from rushlight.runtime.checkpoint import check_weights, load_weights, read_checkpoint, save_checkpoint
@@ -38,6 +39,7 @@ def save_classifier(
     *,
     views: str = "flip_shift",
     fit: str = "crop",
+    temperature: float = 1.0,
 ) -> None:
     """Write a classifier as one file that rebuilds itself.
 
@@ -54,6 +56,7 @@ def save_classifier(
         views: the test-time augmentation that suits the data: `flip_shift`, or `shift` where a mirror image
             means something else, as with digits and letters.
         fit: how images of another shape are brought to the square; see `data.decode.decode_image`.
+        temperature: what the outputs are divided by before the softmax; see `calibration.fit_temperature`.
 
     Raises:
         StorageError: the file cannot be written; what was there before is untouched.
@@ -69,6 +72,7 @@ def save_classifier(
         "std": list(std),
         "views": views,
         "fit": fit,
+        "temperature": temperature,
         "metrics": dict(metrics or {}),
     }
     save_checkpoint(path, model.state_dict(), metadata)
@@ -111,7 +115,7 @@ def _checked(path: str | Path, metadata: dict[str, Any]) -> dict[str, Any]:
     task = metadata.get("task")
     if task != TASK:
         _refuse(path, f"it holds a model for {task!r:.40}, not an image classifier")
-    metadata = {"views": "flip_shift", "fit": "crop", "metrics": {}, **metadata}
+    metadata = {"views": "flip_shift", "fit": "crop", "temperature": 1.0, "metrics": {}, **metadata}
     name = metadata.get("model")
     if not isinstance(name, str) or name not in MODELS:
         hint = nearest_name(str(name)[:100], MODELS)
@@ -125,6 +129,7 @@ def _checked(path: str | Path, metadata: dict[str, Any]) -> dict[str, Any]:
         "std": _is_channels(std) and _is_channels(mean) and len(std) == len(mean) and min(std) > 0,
         "views": metadata["views"] in list(VIEWS),
         "fit": metadata["fit"] in FITS,
+        "temperature": _is_temperature(metadata["temperature"]),
         "metrics": isinstance(metadata["metrics"], dict),
     }
     wrong = [field for field, good in believable.items() if not good]
@@ -147,6 +152,10 @@ def _is_channels(value: Any) -> TypeGuard[list[float]]:
     if not isinstance(value, list) or not 0 < len(value) <= 4:
         return False
     return all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
+
+
+def _is_temperature(value: Any) -> bool:
+    return type(value) in (int, float) and LOWEST <= value <= HIGHEST
 
 
 def _is_small_object(value: Any) -> bool:

@@ -91,7 +91,7 @@ class Predictor:
             size: side of the square images, in pixels.
             mean: of each channel over the training images, in 0 to 1.
             std: likewise the standard deviation.
-            metadata: what else `save_classifier` writes; `views` and `fit` are used here.
+            metadata: what else `save_classifier` writes; `views`, `fit` and `temperature` are used here.
             device: where to compute; see `runtime.device.select_device`.
             precision: see `runtime.device.select_precision`.
         """
@@ -105,6 +105,7 @@ class Predictor:
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.metadata = dict(metadata or {})
+        self.temperature: float = self.metadata.get("temperature", 1.0)
 
     @classmethod
     def load(cls, run_or_file: str | Path, device: str | torch.device = "auto", precision: str = "auto") -> "Predictor":
@@ -164,7 +165,7 @@ class Predictor:
         return probabilities
 
     def logits(self, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-        """The outputs for every batch, and the targets; see `outputs`."""
+        """The outputs for every batch, divided by the temperature, and the targets; see `outputs`."""
         return self.outputs(batches, "none")
 
     def outputs(self, batches: Batches, views: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -247,7 +248,7 @@ class Predictor:
         self.model.eval()  # each time: training may have gone on with the same model meanwhile
         images = images.contiguous(memory_format=torch.channels_last)
         with self.precision.autocast():
-            return self.model(images).float().cpu()
+            return self.model(images).float().cpu() / self.temperature
 
     def _views(self, tta: bool | str) -> str:
         name = (self.metadata.get("views", "flip_shift") if tta else "none") if isinstance(tta, bool) else tta

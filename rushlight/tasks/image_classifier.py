@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rushlight.data.augmentation import mirrors
 from rushlight.data.images import ImageData
+from rushlight.inference.calibration import fit_temperature
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.predictor import Prediction, Predictor, save_classifier
 from rushlight.nn.fast import FAST_WIDTHS
@@ -67,6 +68,7 @@ class ImageClassifier:
 
     Attributes:
         learner: the `Learner` beneath, for everything that this class does not offer.
+        temperature: what outputs are divided by to give probabilities; 1 until `calibrate` is called after a fit.
 
     Raises:
         InputError: the model or another name is unknown.
@@ -98,6 +100,7 @@ class ImageClassifier:
         self._label_smoothing = label_smoothing
         self._class_weights = self._weights_of(class_weights)
         self._learner: Learner | None = None
+        self.temperature = 1.0
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -167,7 +170,10 @@ class ImageClassifier:
         accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> ImageClassifier:
-        """Train with warm restarts, as `Learner.fit_cycles`."""
+        """Train with warm restarts, as `Learner.fit_cycles`; an `auto` model is chosen by the epochs of all cycles."""
+        if self._learner is None:
+            epochs = sum(cycle_length * cycle_multiplier**cycle for cycle in range(cycles))
+            self._learner = self._make_learner(epochs, None)
         with self._callbacks_for_one_fit(callbacks):
             self.learner.fit_cycles(
                 cycles,
@@ -181,6 +187,7 @@ class ImageClassifier:
 
     @contextmanager
     def _callbacks_for_one_fit(self, callbacks: Sequence[Callback]) -> Iterator[None]:
+        self.temperature = 1.0  # the one found before belonged to other weights
         before = list(self.learner.callbacks)
         self.learner.callbacks += callbacks
         try:
@@ -217,8 +224,21 @@ class ImageClassifier:
         """
         return self.predictor().evaluate(self.data.part(split).as_they_are(), split=split, tta=tta)
 
+    def calibrate(self) -> float:
+        """Find the temperature at which the probabilities are right as often as they say, on the validation part.
+
+        It changes no answer, only how sure it is. Without a validation part the temperature stays 1.
+
+        Returns:
+            The temperature, which is used and saved from now on.
+        """
+        self.temperature = 1.0
+        if self.data.valid is not None:
+            self.temperature = fit_temperature(*self.predictor().logits(self.data.valid.as_they_are()))
+        return self.temperature
+
     def predict(self, inputs: Any, tta: bool = False) -> list[Prediction]:
-        """Labels with probabilities, for files, folders, arrays or PIL images."""
+        """Labels with probabilities (see `calibrate`), for files, folders, arrays or PIL images."""
         return self.predictor().predict(inputs, tta=tta)
 
     def predictor(self) -> Predictor:
@@ -229,7 +249,7 @@ class ImageClassifier:
             size=self.data.size,
             mean=self.data.mean,
             std=self.data.std,
-            metadata={"views": self._views},
+            metadata={"views": self._views, "temperature": self.temperature},
             device=self.device,
             precision=self.precision.name,
         )
@@ -252,6 +272,7 @@ class ImageClassifier:
             std=self.data.std,
             metrics=metrics or {},
             views=self._views,
+            temperature=self.temperature,
         )
 
     def summary(self) -> str:

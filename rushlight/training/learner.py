@@ -354,7 +354,6 @@ class Learner:
         start_lr: float = 1e-5,
         end_lr: float = 10.0,
         steps: int = 100,
-        weight_decay: float | None = None,
     ) -> LRSweep:
         """Raise the learning rate from step to step and watch the loss (Smith 2015); then put everything back.
 

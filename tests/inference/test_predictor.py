@@ -311,6 +311,18 @@ def test_every_model_rebuilds_itself_from_its_file(tmp_path, name):
     assert Measured.from_json(metadata["metrics"]["accuracy"]) == proportion(3, 4)
 
 
+def test_the_temperature_is_saved_and_used_and_changes_no_answer(saved, tmp_path):
+    path, model = saved
+    warm = tmp_path / "warm.safetensors"
+    save_classifier(
+        warm, model, "fully_connected", {}, list(COLOURS), 8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), temperature=3.0
+    )
+    plain, calmed = (Predictor.load(file, device="cpu").predict(picture("red"))[0] for file in (path, warm))
+    assert list(plain.probabilities) == list(calmed.probabilities)
+    logarithms = np.log([[answer.probabilities[name] for name in COLOURS] for answer in (plain, calmed)])
+    assert np.diff(logarithms[1]) == pytest.approx(np.diff(logarithms[0]) / 3, abs=1e-5)
+
+
 def test_a_run_folder_is_loaded_by_its_path(tmp_path, saved):
     with RunFolder.create(tmp_path / "run") as run:
         run.model.write_bytes(saved[0].read_bytes())
@@ -347,6 +359,8 @@ def test_a_missing_run_is_an_input_error(tmp_path):
         ({"std": [0.2, 0.0, 0.2]}, "std"),
         ({"std": [0.2, None, 0.2]}, "std"),
         ({"views": "turns"}, "views"),
+        ({"temperature": 0}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
         ({"fit": ["crop"]}, "fit"),
         ({"metrics": 5}, "metrics"),
     ],

@@ -48,6 +48,25 @@ def test_a_time_limit_chooses_a_fast_net_and_ends(data):
     assert "accuracy" in classifier.learner.history[-1]
 
 
+def test_calibration_makes_it_as_sure_as_it_is_right_and_ends_with_the_next_fit(data, tmp_path):
+    classifier = ImageClassifier(data, device="cpu", label_smoothing=0.4).fit(20)
+    before = classifier.evaluate()
+    assert 0 < classifier.calibrate() < 1  # smoothed labels teach it to hold back
+    after = classifier.evaluate()
+    assert (after.predictions == before.predictions).all()
+    assert after.calibration_error.value < 0.5 * before.calibration_error.value
+    classifier.save(tmp_path / "model.safetensors")
+    kept = Predictor.load(tmp_path / "model.safetensors", device="cpu").evaluate(data.valid.as_they_are())
+    assert kept.loss.value == pytest.approx(after.loss.value, abs=1e-4)
+    assert classifier.fit(1).temperature == 1.0
+
+
+def test_cycles_choose_the_width_by_their_epochs(arrays):
+    few = ImageClassifier(make_data(arrays), device="cpu").fit_cycles(2, cycle_multiplier=2)
+    assert few.model_name == "fast_16"
+    assert few.learner.epoch == 3
+
+
 def test_any_module_can_be_trained(data):
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
     classifier = ImageClassifier(data, model, device="cpu").fit(5, lr=1e-2)
