@@ -11,11 +11,14 @@ import typer
 from rushlight.app.commands.data import get_data, list_data
 from rushlight.app.commands.demo import demo
 from rushlight.app.commands.evaluate import evaluate
+from rushlight.app.commands.generate import generate
 from rushlight.app.commands.ladder import ladder
-from rushlight.app.commands.lr_find import lr_find_images
+from rushlight.app.commands.lr_find import lr_find_images, lr_find_text
 from rushlight.app.commands.predict import predict
+from rushlight.app.commands.score import score
 from rushlight.app.commands.summary import summary
-from rushlight.app.commands.train import train_images
+from rushlight.app.commands.train_images import train_images
+from rushlight.app.commands.train_text import train_text
 from rushlight.app.failures import INTERRUPTED, TERMINATED, report_failure
 from rushlight.app.options import CommandGroup, GroupedHelp
 from rushlight.version import __version__
@@ -52,8 +55,10 @@ def build_app() -> typer.Typer:
     """The whole command tree. A new command is a function in `commands/` and one line here."""
     train = _group("Train a model on your data.", _help_if_alone)
     train.command("images", cls=GroupedHelp)(train_images)
+    train.command("text", cls=GroupedHelp)(train_text)
     lr_find = _group("Suggest a learning rate.", _help_if_alone)
     lr_find.command("images", cls=GroupedHelp)(lr_find_images)
+    lr_find.command("text", cls=GroupedHelp)(lr_find_text)
     data = _group("List and fetch known data sets.", _help_if_alone)
     data.command("list", cls=GroupedHelp)(list_data)
     data.command("get", cls=GroupedHelp)(get_data)
@@ -63,6 +68,8 @@ def build_app() -> typer.Typer:
     app.add_typer(train, name="train")
     app.command("evaluate", cls=GroupedHelp)(evaluate)
     app.command("predict", cls=GroupedHelp)(predict)
+    app.command("generate", cls=GroupedHelp)(generate)
+    app.command("score", cls=GroupedHelp)(score)
     app.add_typer(lr_find, name="lr-find")
     app.command("summary", cls=GroupedHelp)(summary)
     app.command("ladder", cls=GroupedHelp)(ladder)
@@ -80,6 +87,11 @@ New here? These three, in this order:
   rushlight predict runs/images/photos-1 new.jpg
 
 photos/ holds one folder for each class: photos/cat/1.jpg, photos/dog/1.jpg, ...
+
+\b
+Or a text instead of images:
+  rushlight train text book.txt --minutes 10   a model of your own text
+  rushlight generate runs/text/book-1 "Once upon a time"
 """
 
 

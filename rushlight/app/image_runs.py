@@ -3,29 +3,19 @@
 The command `train images` and the demo share this: what they leave on disk is the same.
 """
 
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rushlight.app import plots
+from rushlight.app.runs import Fit, RunInProgress
 from rushlight.data.catalog import DATASETS
 from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
-from rushlight.runtime.errors import InputError, NonFiniteError
-from rushlight.runtime.memory import reuse_freed_memory
-from rushlight.runtime.run_folder import RunFolder, environment_versions
+from rushlight.runtime.errors import InputError
 from rushlight.runtime.terminal import note
 from rushlight.tasks.image_classifier import ImageClassifier
-from rushlight.training.callbacks import Callback
-from rushlight.training.display import ShowProgress
-from rushlight.training.learner import Learner
-from rushlight.training.saving import SaveEachEpoch
-
-Fit = Callable[[RunFolder, list[Callback]], object]
 
 WORST_SHOWN = 16
 
@@ -88,17 +78,6 @@ class TrainedRun:
         return {"run": str(self.folder), "results": results, "seconds": round(self.seconds, 2)}
 
 
-class HistoryFile(Callback):
-    """Appends each finished epoch to the run folder's `history.jsonl`."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run = run
-
-    def epoch_end(self, learner: Learner) -> None:
-        """Write the row, so that a run that is killed still tells what it did."""
-        self.run.append_history(learner.row)
-
-
 def train_into_run_folder(
     source: ImageSource,
     data: ImageData,
@@ -123,53 +102,20 @@ def train_into_run_folder(
         StorageError: the folder cannot be written.
         NonFiniteError: the loss became non-finite; the last good model is saved.
     """
-    reuse_freed_memory()
     note(data.summary())
-    started, clock = datetime.now(UTC), time.monotonic()
-    with RunFolder.create(output, kind="images", name=data.name) as run:
-        _fit_and_keep(classifier, fit, run)
+    with RunInProgress.create(output, "images", data.name) as run:
+        run.fit(classifier, fit)
+        classifier.calibrate()
+        classifier.save(run.folder.model)
         evaluation = None if data.valid is None else classifier.evaluate("valid")
-        trained = TrainedRun(run.path, classifier, evaluation, time.monotonic() - clock)
-        run.write_run(
-            {
-                "command": sys.argv,
-                "arguments": dict(arguments or {}),
-                "versions": environment_versions(),
-                "data": asdict(source) | {"size": data.size, "fingerprint": data.fingerprint},
-                "results": {} if evaluation is None else {"valid": evaluation},
-                "started": started.isoformat(timespec="seconds"),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "seconds": round(trained.seconds, 2),
-            }
+        trained = TrainedRun(run.folder.path, classifier, evaluation, run.seconds)
+        run.finish(
+            arguments or {},
+            data=asdict(source) | {"size": data.size, "fingerprint": data.fingerprint},
+            results={} if evaluation is None else {"valid": evaluation},
         )
         write_pictures(trained)
     return trained
-
-
-def _fit_and_keep(classifier: ImageClassifier, fit: Fit, run: RunFolder) -> None:
-    """Fit, and leave a model also where a person, the system or a non-finite loss ends it early."""
-    display = ShowProgress()
-    try:
-        fit(run, [HistoryFile(run), SaveEachEpoch(run.model, classifier.save), display])
-    except (KeyboardInterrupt, SystemExit, NonFiniteError):
-        if not run.model.exists() and _is_worth_keeping(classifier):  # within the first epoch
-            classifier.save(run.model)
-        if run.model.exists():
-            note(f"stopped early; the model as it was last is in {run.path}")
-        raise
-    finally:
-        display.close()
-    classifier.calibrate()
-    classifier.save(run.model)
-
-
-def _is_worth_keeping(classifier: ImageClassifier) -> bool:
-    """Whether anything was learned, and nothing in the model is NaN or infinite.
-
-    The weights never are, but a forward pass that overflows leaves its mark in the statistics of batch norm.
-    """
-    tensors = classifier.learner.model.state_dict().values()
-    return classifier.learner.step > 0 and all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def write_pictures(trained: TrainedRun) -> None:

@@ -13,7 +13,7 @@ from rushlight.runtime.errors import InputError, nearest_name
 class CommandGroup(TyperGroup):
     """A group of commands that are listed in the order in which a newcomer needs them."""
 
-    order = ("demo", "train", "evaluate", "predict", "lr-find", "summary", "ladder", "data")
+    order = ("demo", "train", "evaluate", "predict", "generate", "score", "lr-find", "summary", "ladder", "data")
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, those that stand in `order` first."""

@@ -91,5 +91,37 @@ def most_wrong(
     return figure
 
 
+def coloured_text(tokens: Sequence[str], losses: np.ndarray, width: int = 80) -> Figure:
+    """A text in which every token stands on a colour that says how much it surprised the model.
+
+    Args:
+        tokens: the text in pieces.
+        losses: (N,) nats; NaN where nothing was predicted, which stays white.
+        width: characters in a line.
+    """
+    lines: list[list[tuple[str, float]]] = [[]]
+    for token, loss in zip(tokens, losses, strict=True):
+        for character in token:
+            if character == "\n" or len(lines[-1]) >= width:
+                lines.append([])
+            if character != "\n":
+                lines[-1].append((character, float(loss)))
+    grid = np.full((len(lines), width), np.nan)
+    for row, line in enumerate(lines):
+        grid[row, : len(line)] = [loss for _, loss in line]
+    high = max(1.0, float(np.nanquantile(losses, 0.98)) if np.isfinite(losses).any() else 1.0)
+    figure = Figure(figsize=(width * _INCHES_A_LETTER + 1.2, 0.22 * len(lines) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(grid, cmap="YlOrRd", vmin=0, vmax=high, aspect="auto", interpolation="nearest")
+    axes.set_axis_off()
+    for row, line in enumerate(lines):
+        for column, (character, loss) in enumerate(line):
+            colour = "white" if loss > 0.75 * high else "black"
+            axes.text(column, row, character.replace("$", "\\$"), ha="center", va="center", fontsize=8,
+                      family="monospace", color=colour)  # fmt: skip
+    figure.colorbar(picture, ax=axes, fraction=0.03, label="surprise, in nats")
+    return figure
+
+
 def _shortened(name: str, length: int = 12) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"

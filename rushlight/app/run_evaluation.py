@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,37 @@ import torch
 from torch import Tensor
 
 from rushlight.app.image_runs import ImageSource, source_of_run
+from rushlight.app.text_runs import TextSource
 from rushlight.data.batches import ImageBatches
 from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
+from rushlight.inference.model_file import task_of
 from rushlight.inference.predictor import Predictor
+from rushlight.inference.text_evaluation import TextEvaluation
+from rushlight.inference.writer import Writer
 from rushlight.runtime.errors import InputError, nearest_name
 from rushlight.runtime.run_folder import RunFolder
 from rushlight.runtime.terminal import note
 
 SPLITS = ("valid", "test")
 
+_CHANGED = (
+    "'{}' has changed since the training, so the parts are not those of then: some of {} may have been trained on"
+)
 
-def evaluate_run(run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str) -> Evaluation:
+
+def evaluate_run(
+    run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str
+) -> Evaluation | TextEvaluation:
     """Evaluate the model of a run.
 
     Args:
         run: a run folder or model file.
         split: `valid` or `test`.
-        data: a path or catalog name of other images; the run's own, cut in the same parts, if None.
+        data: a path or catalog name of other images or another text; the run's own, cut in the same parts, if None.
         tta: average over several views of each image.
         device: `auto` or a device name of PyTorch.
-        precision: `auto`, `float32` or `bfloat16`.
+        precision: of an image classifier: `auto`, `float32` or `bfloat16`.
 
     Raises:
         InputError: there is no such run or part, or the images have a class the model does not know.
@@ -38,6 +49,34 @@ def evaluate_run(run: Path, split: str, *, data: str | None, tta: bool, device: 
     if split not in SPLITS:
         raise InputError(f"--split {split}: {nearest_name(split, SPLITS)}")
     model_file = RunFolder.find(run)
+    if task_of(model_file) == "text":
+        if tta:
+            raise InputError("--tta looks at several views of an image; this is a model of text")
+        return _evaluate_text(model_file, split, data, device)
+    return _evaluate_images(model_file, split, data, tta, device, precision)
+
+
+def _evaluate_text(model_file: Path, split: str, data: str | None, device: str) -> TextEvaluation:
+    writer = Writer.load(model_file, device=device)
+    run_json = model_file.with_name("run.json")
+    source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
+    if data is not None:
+        source = replace(source, name_or_path=TextSource.of(data).name_or_path, minimum_frequency=1)
+        fingerprint = ""
+    text = source.load(device=device)
+    if fingerprint and text.fingerprint != fingerprint:
+        note(_CHANGED.format(source.name_or_path, "this text"))
+    if split == "test" and not text.has_test:
+        raise InputError(f"'{text.name}' has no test text; see --split and --data")
+    part = text.part(split)
+    if text.tokenizer.to_json() != writer.tokenizer.to_json():  # the numbers must be those that the model knows
+        part = part.with_tokens(writer.tokenizer.encode(text.tokenizer.decode(part.tokens)))
+    return writer.evaluate(part, split)
+
+
+def _evaluate_images(
+    model_file: Path, split: str, data: str | None, tta: bool, device: str, precision: str
+) -> Evaluation:
     predictor = Predictor.load(model_file, device=device, precision=precision)
     if data is None:
         images = _images_of_run(model_file.with_name("run.json"), split, device)
@@ -52,11 +91,7 @@ def evaluate_run(run: Path, split: str, *, data: str | None, tta: bool, device: 
 
 def _images_of_run(run_json: Path, split: str, device: str) -> ImageData:
     """The images of a run, with the parts cut as they were then."""
-    try:
-        facts: dict[str, Any] = json.loads(run_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"there is no readable {run_json}; name the images with --data") from None
-    source, fingerprint = source_of_run(facts, run_json)
+    source, fingerprint = source_of_run(_facts(run_json), run_json)
     if source.fit_all and split == "valid":
         raise InputError(
             "this model was trained on the validation images too (--fit-all), so they say nothing about it; "
@@ -64,11 +99,16 @@ def _images_of_run(run_json: Path, split: str, device: str) -> ImageData:
         )
     images = source.load(augment="none", device=device)
     if images.fingerprint != fingerprint:
-        note(
-            f"'{source.name_or_path}' has changed since the training, so the parts are not those of then: "
-            "some of these images may have been trained on"
-        )
+        note(_CHANGED.format(source.name_or_path, "these images"))
     return images
+
+
+def _facts(run_json: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(run_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"there is no readable {run_json}; name the data with --data") from None
+    return facts
 
 
 def _batches_as_trained(

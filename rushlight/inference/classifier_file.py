@@ -7,23 +7,28 @@ field by field, and the model is first built without memory, so that a file cann
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, TypeGuard
 
-import torch
 from torch import nn
 
 from rushlight.data.decode import FITS
 from rushlight.inference.calibration import HIGHEST, LOWEST
+from rushlight.inference.model_file import (
+    is_names,
+    is_small_object,
+    rebuilt,
+    require_all,
+    require_model,
+    require_task,
+)
 from rushlight.inference.tta import VIEWS
 from rushlight.nn.models import MODELS, build_model
-from rushlight.runtime.checkpoint import check_weights, load_weights, read_checkpoint, save_checkpoint
-from rushlight.runtime.errors import ModelFileError, nearest_name
+from rushlight.runtime.checkpoint import read_checkpoint, save_checkpoint
 from rushlight.version import __version__
 
 TASK = "images"
 
 _LARGEST_SIZE = 4096  # pixels
-_LARGEST_ARGUMENT = 65_536  # no width or depth of a network comes near
 
 
 def save_classifier(
@@ -89,41 +94,25 @@ def load_classifier(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     checkpoint = read_checkpoint(path)
     metadata = _checked(path, checkpoint.metadata)
-    with torch.device("meta"):
-        check_weights(_build(path, metadata), checkpoint.tensors, path)
-    with torch.random.fork_rng(devices=[]):  # the first weights are random; a caller's numbers stay as they are
-        model = _build(path, metadata)
-    load_weights(model, checkpoint.tensors, path)
-    return model, metadata
-
-
-def _build(path: str | Path, metadata: dict[str, Any]) -> nn.Module:
+    name = metadata["model"]
     arguments = {
         **metadata["model_arguments"],
         "classes": len(metadata["classes"]),
         "channels": len(metadata["mean"]),
         "size": metadata["size"],
     }
-    try:
-        return build_model(metadata["model"], **arguments)
-    except Exception as error:  # whatever a constructor says to arguments that came from a file
-        _refuse(path, f"the model '{metadata['model']}' cannot be built with its arguments: {error!s:.200}")
+    return rebuilt(path, name, checkpoint.tensors, lambda: build_model(name, **arguments)), metadata
 
 
 def _checked(path: str | Path, metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata with defaults filled in, or a refusal that names the first field that is wrong."""
-    task = metadata.get("task")
-    if task != TASK:
-        _refuse(path, f"it holds a model for {task!r:.40}, not an image classifier")
     metadata = {"views": "flip_shift", "fit": "crop", "temperature": 1.0, "metrics": {}, **metadata}
-    name = metadata.get("model")
-    if not isinstance(name, str) or name not in MODELS:
-        hint = nearest_name(str(name)[:100], MODELS)
-        _refuse(path, f"it names the model {name!r:.100}, which rushlight {__version__} does not have; {hint}")
+    require_task(path, metadata, TASK, "an image classifier")
+    require_model(path, metadata, MODELS)
     size, mean, std = (metadata.get(field) for field in ("size", "mean", "std"))
     believable = {
-        "model_arguments": _is_small_object(metadata.get("model_arguments")),
-        "classes": _is_names(metadata.get("classes")),
+        "model_arguments": is_small_object(metadata.get("model_arguments")),
+        "classes": is_names(metadata.get("classes")),
         "size": type(size) is int and 0 < size <= _LARGEST_SIZE,
         "mean": _is_channels(mean),
         "std": _is_channels(std) and _is_channels(mean) and len(std) == len(mean) and min(std) > 0,
@@ -132,19 +121,8 @@ def _checked(path: str | Path, metadata: dict[str, Any]) -> dict[str, Any]:
         "temperature": _is_temperature(metadata["temperature"]),
         "metrics": isinstance(metadata["metrics"], dict),
     }
-    wrong = [field for field, good in believable.items() if not good]
-    if wrong:
-        _refuse(path, f"its '{wrong[0]}' is missing or makes no sense")
+    require_all(path, believable)
     return metadata
-
-
-def _is_names(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and 0 < len(value) <= _LARGEST_ARGUMENT
-        and all(isinstance(name, str) for name in value)
-        and len(set(value)) == len(value)
-    )
 
 
 def _is_channels(value: Any) -> TypeGuard[list[float]]:
@@ -156,20 +134,3 @@ def _is_channels(value: Any) -> TypeGuard[list[float]]:
 
 def _is_temperature(value: Any) -> bool:
     return type(value) in (int, float) and LOWEST <= value <= HIGHEST
-
-
-def _is_small_object(value: Any) -> bool:
-    return isinstance(value, dict) and _is_small(value)
-
-
-def _is_small(value: Any) -> bool:
-    """Whether no number in it is far beyond any real network's."""
-    if isinstance(value, dict):
-        return all(map(_is_small, value.values()))
-    if isinstance(value, list):
-        return len(value) <= _LARGEST_ARGUMENT and all(map(_is_small, value))
-    return not isinstance(value, (int, float)) or abs(value) <= _LARGEST_ARGUMENT
-
-
-def _refuse(path: str | Path, reason: str) -> NoReturn:
-    raise ModelFileError(f"model file '{path}' refused: {' '.join(reason.split())}")

@@ -65,8 +65,13 @@ def build_model(name: str, classes: int, channels: int = 3, size: int = 32, **op
 
 def model_options(name: str) -> dict[str, Any]:
     """A model's options with their defaults: the arguments of its function beside the common three."""
-    parameters = inspect.signature(MODELS[name]).parameters
-    return {key: p.default for key, p in parameters.items() if key not in ("classes", "channels", "size")}
+    return options_of(MODELS[name], "classes", "channels", "size")
+
+
+def options_of(function: Callable[..., Any], *common: str) -> dict[str, Any]:
+    """The arguments of a model's function with their defaults, without those that all models have in common."""
+    parameters = inspect.signature(function).parameters
+    return {key: p.default for key, p in parameters.items() if key not in common}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,8 @@ class ImageClassifier:
             if epochs is None and steps is None and self._recipe_is_fast:
                 epochs = recipes.epochs_for(self.data.train.samples)
             minutes = max(minutes - started.minutes, 0.01 * minutes)
-        with self._callbacks_for_one_fit(callbacks):
+        self.temperature = 1.0  # the one found before belonged to other weights
+        with self.learner.callbacks_for_one_fit(callbacks):
             self.learner.fit(
                 epochs,
                 steps=steps,
@@ -174,7 +174,8 @@ class ImageClassifier:
         if self._learner is None:
             epochs = sum(cycle_length * cycle_multiplier**cycle for cycle in range(cycles))
             self._learner = self._make_learner(epochs, None)
-        with self._callbacks_for_one_fit(callbacks):
+        self.temperature = 1.0  # the one found before belonged to other weights
+        with self.learner.callbacks_for_one_fit(callbacks):
             self.learner.fit_cycles(
                 cycles,
                 cycle_length=cycle_length,
@@ -184,16 +185,6 @@ class ImageClassifier:
                 accumulate=accumulate,
             )
         return self
-
-    @contextmanager
-    def _callbacks_for_one_fit(self, callbacks: Sequence[Callback]) -> Iterator[None]:
-        self.temperature = 1.0  # the one found before belonged to other weights
-        before = list(self.learner.callbacks)
-        self.learner.callbacks += callbacks
-        try:
-            yield
-        finally:
-            self.learner.callbacks = before
 
     def find_lr(self, start_lr: float = 1e-5, end_lr: float = 10.0, steps: int = 100) -> LRSweep:
         """Sweep the learning rate and suggest one; nothing is changed by it."""

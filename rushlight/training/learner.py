@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
@@ -315,6 +316,16 @@ class Learner:
             f"{what} at step {self.step} (epoch {self.epoch + 1}, learning rate {rates:.3g}); no step was taken with "
             "it, the weights are those before: try a lower learning rate (`lr-find` suggests one) or float32"
         )
+
+    @contextmanager
+    def callbacks_for_one_fit(self, callbacks: Sequence[Callback]) -> Iterator[None]:
+        """A context in which these callbacks come after the learner's own."""
+        before = list(self.callbacks)
+        self.callbacks += callbacks
+        try:
+            yield
+        finally:
+            self.callbacks = before
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 

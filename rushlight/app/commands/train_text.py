@@ -1,0 +1,138 @@
+"""`rushlight train text`."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from rushlight.app import options, text_options, training_options
+from rushlight.app.printing import command_line, print_json
+
+if TYPE_CHECKING:
+    from rushlight.training.callbacks import Callback
+
+_SAMPLE = 200  # tokens written at the end, to be looked at
+
+
+def train_text(
+    context: typer.Context,
+    text: text_options.Text = text_options.EMBEDDED,
+    minutes: training_options.Minutes = None,
+    epochs: training_options.Epochs = None,
+    steps: training_options.Steps = None,
+    cycles: training_options.Cycles = None,
+    cycle_length: training_options.CycleLength = 1,
+    cycle_multiplier: training_options.CycleMultiplier = 1,
+    tokens: text_options.Tokens = "character",
+    lowercase: text_options.Lowercase = False,
+    minimum_frequency: text_options.MinimumFrequency = 1,
+    encoding: text_options.Encoding = None,
+    replace_invalid: text_options.ReplaceInvalid = False,
+    valid_fraction: text_options.ValidFraction = 0.2,
+    batch_size: text_options.BatchSize = None,
+    window: text_options.Window = None,
+    model: text_options.Model = "lstm",
+    hidden_size: text_options.HiddenSize = None,
+    layers: text_options.Layers = None,
+    dropout: text_options.Dropout = None,
+    lr: training_options.Lr = None,
+    optimizer: training_options.Optimizer = None,
+    schedule: training_options.Schedule = None,
+    weight_decay: training_options.WeightDecay = None,
+    average_weights: training_options.AverageWeights = None,
+    clip_gradients: training_options.ClipGradients = None,
+    early_stopping: training_options.EarlyStopping = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    output: options.Output = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a model of a text, which then writes on.
+
+    TEXT is a file, or a folder of text files that are read one after the other. A fifth of it, from the end, is set
+    aside and never trained on: how well the model expects that part is its measure, in nats a character (a nat is
+    1.44 bits). Without TEXT, prose from Python's own documentation is used.
+
+    \b
+    Examples:
+      rushlight train text book.txt --minutes 10
+      rushlight train text nietzsche --lowercase --minimum-frequency 3
+      rushlight train text letters/ --encoding latin-1 --tokens word
+    """
+    rates = options.parse_learning_rates(lr)
+    minutes = training_options.checked_minutes(
+        minutes,
+        epochs,
+        steps,
+        cycles,
+        cycle_length=cycle_length,
+        cycle_multiplier=cycle_multiplier,
+        schedule=schedule,
+    )
+
+    from rushlight.app.text_runs import TextSource, train_text_into_run_folder
+    from rushlight.data.tokenizers import TOKENIZERS
+    from rushlight.nn.language_models import LANGUAGE_MODELS
+    from rushlight.runtime.run_folder import RunFolder
+    from rushlight.tasks.language_model import LanguageModel
+    from rushlight.training.optimizers import OPTIMIZERS
+    from rushlight.training.saving import CycleCheckpoints
+    from rushlight.training.schedules import SCHEDULES
+
+    # Before the text is read, which may take a while.
+    options.check_name("--tokens", tokens, TOKENIZERS)
+    options.check_name("--model", model, LANGUAGE_MODELS)
+    options.check_name("--optimizer", optimizer, OPTIMIZERS)
+    options.check_name("--schedule", schedule, SCHEDULES)
+    source = TextSource.of(
+        text,
+        tokens=tokens,
+        lowercase=lowercase,
+        minimum_frequency=minimum_frequency,
+        encoding=encoding,
+        replace_invalid=replace_invalid,
+        valid_fraction=valid_fraction,
+    )
+    data = source.load(batch_size=batch_size, window=window, seed=seed, device=device)
+    language_model = LanguageModel(
+        data,
+        model,
+        model_options=text_options.model_options(hidden_size, layers, dropout),
+        optimizer=optimizer,
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
+
+    def fit(run: RunFolder, callbacks: "list[Callback]") -> None:
+        callbacks = [*training_options.chosen_callbacks(average_weights, clip_gradients, early_stopping), *callbacks]
+        if cycles is None:
+            language_model.fit(
+                epochs,
+                steps=steps,
+                minutes=minutes,
+                lr=rates,
+                schedule=schedule,
+                weight_decay=weight_decay,
+                callbacks=callbacks,
+            )
+        else:
+            language_model.fit_cycles(
+                cycles,
+                cycle_length=cycle_length,
+                cycle_multiplier=cycle_multiplier,
+                lr=rates,
+                weight_decay=weight_decay,
+                callbacks=[*callbacks, CycleCheckpoints(run.cycles, language_model.save)],
+            )
+
+    trained = train_text_into_run_folder(
+        source, data, language_model, fit, output=output, arguments=dict(context.params) | {"minutes": minutes}
+    )
+    if as_json:
+        print_json(trained.to_json())
+        return
+    print(trained.table())
+    print(f"It writes, for example: {language_model.generate('', _SAMPLE, temperature=0.8, seed=seed)!r}")
+    print(f"The model, its history and its pictures: {trained.folder}")
+    print(f"Let it write on from a beginning: {command_line('generate', trained.folder, 'Once upon')}")

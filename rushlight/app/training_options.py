@@ -1,0 +1,194 @@
+"""The flags that every kind of training shares, and what they mean."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rushlight.app import options
+from rushlight.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from rushlight.training.callbacks import Callback
+
+DEFAULT_MINUTES = 10.0
+TIME, RECIPE = "How long (choose one)", "Recipe (the defaults are good ones)"
+
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Train for this long. The clock starts once the data is read.",
+        rich_help_panel=TIME,
+        show_default="10, if nothing else is said",
+    ),
+]
+Epochs = Annotated[
+    float | None,
+    typer.Option(
+        "--epochs",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Go through the training data this often.",
+        rich_help_panel=TIME,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Train for this many batches.",
+        rich_help_panel=TIME,
+    ),
+]
+Cycles = Annotated[
+    int | None,
+    typer.Option(
+        "--cycles",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Train in cycles, each from a high learning rate to a low one.",
+        rich_help_panel=TIME,
+    ),
+]
+CycleLength = Annotated[
+    int,
+    typer.Option(
+        "--cycle-length",
+        metavar="EPOCHS",
+        callback=options.positive,
+        help="Length of the first cycle.",
+        rich_help_panel=TIME,
+    ),
+]
+CycleMultiplier = Annotated[
+    int,
+    typer.Option(
+        "--cycle-multiplier",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Each cycle is this many times as long as the one before.",
+        rich_help_panel=TIME,
+    ),
+]
+Lr = Annotated[
+    str | None,
+    typer.Option(
+        "--lr",
+        metavar="NUMBER",
+        help="Learning rate, the size of a training step; 'rushlight lr-find' suggests one. With "
+        "commas: one for each layer group.",
+        rich_help_panel=RECIPE,
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="NAME",
+        help="The rule that changes the weights, such as muon, adamw or momentum.",
+        rich_help_panel=RECIPE,
+    ),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        metavar="NAME",
+        help="How the learning rate moves during training, such as one_cycle or cosine.",
+        rich_help_panel=RECIPE,
+    ),
+]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option(
+        "--weight-decay",
+        metavar="NUMBER",
+        help="Pull of all weights towards zero.",
+        rich_help_panel=RECIPE,
+    ),
+]
+AverageWeights = Annotated[
+    float | None,
+    typer.Option(
+        "--average-weights",
+        metavar="DECAY",
+        callback=options.fraction,
+        help="Answer with a running average of the weights; the nearer to 1, the longer it reaches back "
+        "(0.99 or 0.999).",
+        rich_help_panel=RECIPE,
+    ),
+]
+ClipGradients = Annotated[
+    float | None,
+    typer.Option(
+        "--clip-gradients",
+        metavar="NORM",
+        callback=options.positive,
+        help="Scale the gradients of a step down where their norm is above this.",
+        rich_help_panel=RECIPE,
+    ),
+]
+Accumulate = Annotated[
+    int,
+    typer.Option(
+        "--accumulate",
+        metavar="BATCHES",
+        callback=options.positive,
+        help="Sum the gradients of so many batches for each step: large batches in little memory.",
+        rich_help_panel=RECIPE,
+    ),
+]
+EarlyStopping = Annotated[
+    int | None,
+    typer.Option(
+        "--early-stopping",
+        metavar="EPOCHS",
+        callback=options.positive,
+        help="Stop when the validation loss has not improved for this many epochs; keep the best model.",
+        rich_help_panel=RECIPE,
+    ),
+]
+
+
+def checked_minutes(
+    minutes: float | None,
+    epochs: float | None,
+    steps: int | None,
+    cycles: int | None,
+    *,
+    cycle_length: int,
+    cycle_multiplier: int,
+    schedule: str | None,
+) -> float | None:
+    """The time limit, which is the usual one where nothing says how long to train.
+
+    Raises:
+        InputError: two flags contradict each other.
+    """
+    lengths = {"--minutes": minutes, "--epochs": epochs, "--steps": steps, "--cycles": cycles}
+    chosen = [flag for flag, value in lengths.items() if value is not None]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} each say how long to train: give one of them")
+    if cycles is None and (cycle_length, cycle_multiplier) != (1, 1):
+        raise InputError("--cycle-length and --cycle-multiplier need --cycles")
+    if cycles is not None and schedule is not None:
+        raise InputError("--cycles brings its own schedule: leave out --schedule")
+    return minutes if chosen else DEFAULT_MINUTES
+
+
+def chosen_callbacks(
+    average_weights: float | None, clip_gradients: float | None, early_stopping: int | None
+) -> list["Callback"]:
+    """Averaging comes first, so that what is kept as the best is the average."""
+    from rushlight.training.averaging import AverageWeights
+    from rushlight.training.clipping import GradientClipping
+    from rushlight.training.stopping import EarlyStopping, KeepBest
+
+    averaging = [] if average_weights is None else [AverageWeights(average_weights)]
+    clipping = [] if clip_gradients is None else [GradientClipping(clip_gradients)]
+    stopping = [] if early_stopping is None else [EarlyStopping(early_stopping), KeepBest()]
+    return [*averaging, *clipping, *stopping]

@@ -1,0 +1,41 @@
+"""Every language model by name. To add one: write a function, add its line to `LANGUAGE_MODELS`.
+
+The function takes the number of tokens in the vocabulary and options by keyword that JSON can hold, and returns a
+module with the interface of `rushlight.nn.language_model`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from rushlight.nn.language_model import RecurrentLanguageModel
+from rushlight.nn.models import UnknownModel, nearest, options_of
+
+LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
+    "rnn": partial(RecurrentLanguageModel, cell="rnn"),
+    "gru": partial(RecurrentLanguageModel, cell="gru"),
+    "lstm": partial(RecurrentLanguageModel, cell="lstm"),
+}
+
+
+def build_language_model(name: str, tokens: int, **options: Any) -> Any:
+    """A language model by its name in `LANGUAGE_MODELS`.
+
+    Args:
+        name: a key of `LANGUAGE_MODELS`.
+        tokens: size of the vocabulary, at least 1.
+        **options: the model's own; see its class.
+
+    Raises:
+        UnknownModel: no such model, or no such option of it.
+        ValueError: an argument has a value that the model cannot be built with.
+    """
+    if name not in LANGUAGE_MODELS:
+        raise UnknownModel(f"there is no language model '{name}': {nearest(name, LANGUAGE_MODELS)}")
+    known = options_of(LANGUAGE_MODELS[name], "tokens", "cell")
+    for option in options:
+        if option not in known:
+            raise UnknownModel(f"language model '{name}' has no option '{option}': {nearest(option, known)}")
+    return LANGUAGE_MODELS[name](tokens, **options)

@@ -1,0 +1,115 @@
+"""Streams are contiguous, windows follow on each other, targets are one on, and nothing is lost or doubled."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rushlight.data.token_batches import TokenBatches
+from rushlight.runtime.errors import InputError
+
+SIZES = {"count": st.integers(2, 3000), "streams": st.integers(1, 40), "window": st.integers(1, 200)}
+
+
+def joined(batches: TokenBatches) -> tuple[torch.Tensor, torch.Tensor]:
+    """All windows of the regular streams, one after the other: (L, B)."""
+    pairs = [pair for pair in batches if pair[0].shape[1] == batches.batch_size // batches.ranks]
+    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+
+
+@given(**SIZES, vary=st.booleans(), shift=st.booleans(), epoch=st.integers(0, 5))
+def test_windows_follow_on_each_other_and_targets_are_one_on(count, streams, window, vary, shift, epoch):
+    if count <= streams:
+        return
+    tokens = np.arange(count)
+    batches = TokenBatches(tokens, streams, window, vary=vary, shift=shift)
+    batches.set_epoch(epoch)
+    found = list(batches)
+    batches.set_epoch(epoch)
+    inputs, targets = joined(batches)
+    assert all(len(x) > 0 for x, _ in found)
+    assert (targets == inputs + 1).all()
+    assert (inputs[1:] == inputs[:-1] + 1).all()  # a stream goes on where its last window ended
+    assert (inputs[0, 1:] == inputs[-1, :-1] + 1).all()  # and ends where the next stream begins
+
+
+@given(**SIZES)
+def test_measured_in_equal_windows_every_token_but_the_first_is_predicted_once(count, streams, window):
+    if count <= streams:
+        return
+    batches = TokenBatches(np.arange(count), streams, window).as_they_are()
+    found = list(batches)
+    assert sorted(torch.cat([y.flatten() for _, y in found]).tolist()) == list(range(1, count))
+    assert len(found) == len(batches)
+
+
+@given(**SIZES, vary=st.booleans(), shift=st.booleans())
+def test_every_epoch_has_the_number_of_batches_that_was_told(count, streams, window, vary, shift):
+    if count <= streams:
+        return
+    batches = TokenBatches(np.arange(count), streams, window, vary=vary, shift=shift)
+    assert [sum(1 for _ in batches) for _ in range(3)] == [len(batches)] * 3
+
+
+def test_lengths_vary_around_the_window_and_around_half_of_it():
+    batches = TokenBatches(np.zeros(400_000, np.uint8), 8, 50)
+    lengths = np.array([len(x) for x, _ in batches])
+    assert 0.03 < (lengths < 35).mean() < 0.08
+    full = lengths[lengths >= 35]
+    assert abs(full.mean() - 50) < 1
+    assert 2 < full.std() < 5
+
+
+def test_lengths_and_shifts_are_those_of_the_seed_and_the_epoch():
+    def inputs(seed: int, epoch: int) -> list[torch.Tensor]:
+        batches = TokenBatches(np.arange(5000), 4, 30, shift=True, seed=seed)
+        batches.set_epoch(epoch)
+        return [x for x, _ in batches]
+
+    def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+        return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+    assert same(inputs(1, 3), inputs(1, 3))
+    assert not same(inputs(1, 3), inputs(1, 4))
+    assert not same(inputs(1, 3), inputs(2, 3))
+
+
+def test_an_epoch_goes_on_from_any_batch_as_it_would_have_come():
+    batches = TokenBatches(np.arange(4000), 4, 25, shift=True, seed=5)
+    whole = list(batches)
+    batches.set_epoch(0)
+    rest = list(batches.iterate_from(7))
+    assert len(rest) == len(whole) - 7
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[7:], rest, strict=True))
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_the_ranks_together_have_the_streams_of_one(vary):
+    def of(rank: int, ranks: int) -> list[torch.Tensor]:
+        return [x for x, _ in TokenBatches(np.arange(3000), 6, 40, vary=vary, shift=True, rank=rank, ranks=ranks)]
+
+    parts = [of(rank, 3) for rank in range(3)]
+    for whole, *shares in zip(of(0, 1), *parts, strict=True):
+        assert torch.equal(whole, torch.cat(shares, dim=1))
+
+
+def test_tokens_of_any_kind_are_served_as_int64_and_stay_as_they_are():
+    tokens = np.arange(200, dtype=np.uint8)
+    tokens.flags.writeable = False
+    inputs, targets = next(iter(TokenBatches(tokens, 4, 10)))
+    assert inputs.dtype == targets.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        (5, {"batch_size": 5}, "too few for 5 streams"),
+        (50, {"batch_size": 0}, "at least one stream"),
+        (50, {"batch_size": 5, "window": 0}, "at least one stream"),
+        (50, {"batch_size": 5, "ranks": 2}, "cannot be shared"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(count, options, message):
+    with pytest.raises(InputError, match=message):
+        TokenBatches(np.arange(count), **options)
