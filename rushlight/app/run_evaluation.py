@@ -1,8 +1,8 @@
-"""Measure a saved model again: on the images it was trained beside, or on others."""
+"""Measure a saved model again: on the images or the text it was trained beside, or on others."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rushlight.app.image_runs import ImageSource, source_of_run
 from rushlight.app.text_runs import TextSource
 from rushlight.data.batches import ImageBatches
 from rushlight.data.images import ImageData
+from rushlight.inference.adaptive import dynamic_evaluation, neural_cache
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.model_file import task_of
 from rushlight.inference.predictor import Predictor
@@ -29,9 +30,48 @@ _CHANGED = (
 )
 
 
+@dataclass(frozen=True)
+class AdaptiveEvaluations:
+    """How well a language model expects a text, and on lines of their own how well it does while it learns from it.
+
+    Attributes:
+        plain: of the model as it is.
+        dynamic: of the model that goes on training.
+        cache: of the model with a neural cache.
+    """
+
+    plain: TextEvaluation
+    dynamic: TextEvaluation | None
+    cache: TextEvaluation | None
+
+    def _adapted(self) -> dict[str, TextEvaluation]:
+        ways = {"dynamic_evaluation": self.dynamic, "neural_cache": self.cache}
+        return {name: found for name, found in ways.items() if found is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return self.plain.to_json() | {name: found.to_json() for name, found in self._adapted().items()}
+
+    def table(self) -> str:
+        """As text for a terminal."""
+        lines = [self.plain.table()]
+        if self._adapted():
+            lines.append(f"Learning from the text on the way, nats a {self.plain.unit}:")
+        lines += [f"  {name.replace('_', ' '):<20} {found.loss}" for name, found in self._adapted().items()]
+        return "\n".join(lines)
+
+
 def evaluate_run(
-    run: Path, split: str, *, data: str | None, tta: bool, device: str, precision: str
-) -> Evaluation | TextEvaluation:
+    run: Path,
+    split: str,
+    *,
+    data: str | None,
+    tta: bool = False,
+    dynamic: bool = False,
+    cache: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Evaluation | AdaptiveEvaluations:
     """Evaluate the model of a run.
 
     Args:
@@ -39,6 +79,8 @@ def evaluate_run(
         split: `valid` or `test`.
         data: a path or catalog name of other images or another text; the run's own, cut in the same parts, if None.
         tta: average over several views of each image.
+        dynamic: measure a language model also while it goes on training.
+        cache: measure it also with a neural cache.
         device: `auto` or a device name of PyTorch.
         precision: of an image classifier: `auto`, `float32` or `bfloat16`.
 
@@ -52,11 +94,15 @@ def evaluate_run(
     if task_of(model_file) == "text":
         if tta:
             raise InputError("--tta looks at several views of an image; this is a model of text")
-        return _evaluate_text(model_file, split, data, device)
+        return _evaluate_text(model_file, split, data, device, dynamic, cache)
+    if dynamic or cache:
+        raise InputError("--dynamic and --cache are for models of text; this is an image classifier")
     return _evaluate_images(model_file, split, data, tta, device, precision)
 
 
-def _evaluate_text(model_file: Path, split: str, data: str | None, device: str) -> TextEvaluation:
+def _evaluate_text(
+    model_file: Path, split: str, data: str | None, device: str, dynamic: bool, cache: bool
+) -> AdaptiveEvaluations:
     writer = Writer.load(model_file, device=device)
     run_json = model_file.with_name("run.json")
     source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
@@ -71,7 +117,11 @@ def _evaluate_text(model_file: Path, split: str, data: str | None, device: str) 
     part = text.part(split)
     if text.tokenizer.to_json() != writer.tokenizer.to_json():  # the numbers must be those that the model knows
         part = part.with_tokens(writer.tokenizer.encode(text.tokenizer.decode(part.tokens)))
-    return writer.evaluate(part, split)
+    return AdaptiveEvaluations(
+        writer.evaluate(part, split),
+        dynamic_evaluation(writer, part.tokens, split) if dynamic else None,
+        neural_cache(writer, part.tokens, split) if cache else None,
+    )
 
 
 def _evaluate_images(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from rushlight.data.tokenizers import Tokenizer
 from rushlight.runtime.measured import Measured, mean_of_runs
 
 BLOCK = 500  # tokens: neighbours are alike, so what counts as one observation is a stretch of the text
@@ -70,6 +72,20 @@ class TextEvaluation:
                 f"perplexity a word      {self.perplexity_per_word}",
             ]
         )
+
+
+def evaluation_of(losses: Tensor, tokens: np.ndarray | Tensor, tokenizer: Tokenizer, split: str) -> TextEvaluation:
+    """What the losses of a text's tokens say.
+
+    Args:
+        losses: (N,) nats.
+        tokens: (N,) what was to be predicted.
+        tokenizer: between text and numbers.
+        split: which part this is.
+    """
+    text = tokenizer.decode(np.asarray(tokens))
+    values = losses.double().cpu().numpy()
+    return TextEvaluation(split, tokenizer.unit, mean_of_blocks(values), len(text), max(1, len(text.split())), values)
 
 
 def mean_of_blocks(losses: np.ndarray, block: int = BLOCK) -> Measured:

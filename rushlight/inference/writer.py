@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from rushlight.data.tokenizers import Tokenizer
 from rushlight.inference.sampling import check_sampling, next_token_probabilities
-from rushlight.inference.text_evaluation import TextEvaluation, mean_of_blocks
+from rushlight.inference.text_evaluation import TextEvaluation, evaluation_of
 from rushlight.inference.text_file import load_language_model
 from rushlight.nn.language_model import map_state
 from rushlight.runtime.device import select_device
@@ -185,7 +185,7 @@ class Writer:
         starts = range(0, len(numbers) - 1, _WINDOW)
         windows = (numbers[start : start + _WINDOW + 1, None] for start in starts)
         losses = self._losses((window[:-1], window[1:]) for window in windows)
-        return Scores([self.tokenizer.decode([number]) for number in numbers], np.append(np.nan, losses))
+        return Scores([self.tokenizer.decode([number]) for number in numbers], np.append(np.nan, losses.numpy()))
 
     @torch.inference_mode()
     def evaluate(self, batches: TokenPairs, split: str = "valid") -> TextEvaluation:
@@ -209,12 +209,10 @@ class Writer:
         losses = self._losses(noted())
         if not len(losses):
             raise InputError(f"the '{split}' part has no token to predict")
-        text = self.tokenizer.decode(np.concatenate([part.T.flatten().numpy() for part in _streams(targets)]))
-        return TextEvaluation(
-            split, self.tokenizer.unit, mean_of_blocks(losses), len(text), max(1, len(text.split())), losses
-        )
+        wanted = torch.cat([part.T.flatten() for part in _streams(targets)])
+        return evaluation_of(losses, wanted, self.tokenizer, split)
 
-    def _losses(self, batches: TokenPairs) -> np.ndarray:
+    def _losses(self, batches: TokenPairs) -> Tensor:
         """The cross-entropy of every target in nats, stream after stream."""
         self.model.eval()
         state: Any = None
@@ -227,10 +225,8 @@ class Writer:
             wanted = targets.to(self.device)
             losses = cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none")
             found.append(losses.view(wanted.shape).cpu())
-        if not found:
-            return np.zeros(0)
-        result = np.concatenate([part.T.flatten().double().numpy() for part in _streams(found)])
-        if not np.isfinite(result).all():
+        result = torch.cat([torch.zeros(0), *(part.T.flatten() for part in _streams(found))])
+        if not torch.isfinite(result).all():
             raise NonFiniteError("the model's outputs are not finite; train it again with a lower learning rate")
         return result
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rushlight.nn.quasi_recurrent import QuasiRecurrent
 from rushlight.nn.recurrent import State, identity_start
 from rushlight.nn.regularisers import LockedDropout, embedding_dropout, weight_drop
 
@@ -25,6 +26,7 @@ _FUSED: dict[str, tuple[Callable[[int, int], nn.RNNBase], Callable[..., Any]]] =
     "gru": (nn.GRU, torch.gru),
     "lstm": (nn.LSTM, torch.lstm),
 }
+RECURRENT_CELLS = (*_FUSED, "qrnn")
 
 
 class FusedRecurrent(nn.Module):
@@ -67,7 +69,7 @@ class RecurrentLanguageModel(nn.Module):
 
     Args:
         tokens: V.
-        cell: `rnn`, `gru` or `lstm`.
+        cell: `rnn`, `gru`, `lstm` or `qrnn` (quasi-recurrent).
         embedding_size: E; with tied weights also the size of the last layer.
         hidden_size: H of every recurrent layer (of the last one only without tied weights).
         layers: how many.
@@ -76,14 +78,14 @@ class RecurrentLanguageModel(nn.Module):
         dropout: locked dropout of what each layer shows.
         input_dropout: locked dropout of the embedded tokens.
         embedding_dropout: probability that a token is dropped wherever it occurs in a window.
-        weight_dropout: of the hidden-to-hidden weights.
+        weight_dropout: of the hidden-to-hidden weights (a quasi-recurrent layer has none).
         identity: start each hidden-to-hidden matrix as the identity; see `identity_start`.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    recurrent: Any  # a list of FusedRecurrent
+    recurrent: Any  # a list of FusedRecurrent or QuasiRecurrent
 
     def __init__(
         self,
@@ -101,8 +103,8 @@ class RecurrentLanguageModel(nn.Module):
         identity: bool = False,
     ) -> None:
         super().__init__()
-        if cell not in _FUSED:
-            raise ValueError(f"cell is '{cell}', but can be only {', '.join(_FUSED)}")
+        if cell not in RECURRENT_CELLS:
+            raise ValueError(f"cell is '{cell}', but can be only {', '.join(RECURRENT_CELLS)}")
         for name, value in {"tokens": tokens, "embedding_size": embedding_size, "layers": layers}.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}, but must be at least 1")
@@ -114,7 +116,8 @@ class RecurrentLanguageModel(nn.Module):
         self.input_dropout = LockedDropout(input_dropout)
         sizes = [embedding_size, *[hidden_size] * (layers - 1), embedding_size if tie_weights else hidden_size]
         self.recurrent = nn.ModuleList(
-            FusedRecurrent(cell, before, after, weight_dropout) for before, after in pairwise(sizes)
+            QuasiRecurrent(before, after) if cell == "qrnn" else FusedRecurrent(cell, before, after, weight_dropout)
+            for before, after in pairwise(sizes)
         )
         self.dropout = LockedDropout(dropout)
         self.head = nn.Linear(sizes[-1], tokens)
@@ -122,6 +125,8 @@ class RecurrentLanguageModel(nn.Module):
         nn.init.zeros_(self.head.bias)
         if tie_weights:
             self.head.weight = self.embedding.weight
+        if cell == "qrnn" and (identity or weight_dropout):
+            raise ValueError("identity and weight_dropout are for hidden-to-hidden weights, which a qrnn does not have")
         if identity:
             for layer in self.recurrent:
                 identity_start(layer.layer.weight_hh_l0)

@@ -12,11 +12,14 @@ from torch import nn
 
 from rushlight.nn.language_model import RecurrentLanguageModel
 from rushlight.nn.models import UnknownModel, nearest, options_of
+from rushlight.nn.transformer import TransformerLanguageModel
 
 LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "rnn": partial(RecurrentLanguageModel, cell="rnn"),
     "gru": partial(RecurrentLanguageModel, cell="gru"),
     "lstm": partial(RecurrentLanguageModel, cell="lstm"),
+    "qrnn": partial(RecurrentLanguageModel, cell="qrnn"),
+    "transformer": TransformerLanguageModel,
 }
 
 

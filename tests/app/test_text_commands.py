@@ -56,6 +56,17 @@ def test_evaluating_again_gives_what_training_said(rushlight, run):
     assert "perplexity a word" in rushlight("evaluate", run).out
 
 
+def test_learning_on_the_way_stands_on_lines_of_its_own(rushlight, run, trained):
+    ran = rushlight("evaluate", run, "--dynamic", "--cache", "--json")
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert found["loss"] == json.loads(rushlight("evaluate", run, "--json").out)["loss"]
+    assert found["dynamic_evaluation"]["loss"]["n"] == found["loss"]["n"]
+    assert found["neural_cache"]["loss"]["value"] > 0
+    assert "dynamic evaluation" in rushlight("evaluate", run, "--dynamic").out
+    assert "image classifier" in rushlight("evaluate", trained, "--dynamic").error
+
+
 def test_another_text_is_measured_with_the_vocabulary_of_the_model(rushlight, run, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("A dog sat on the mat.\nIt was dark at sea.\n" * 40 + "zebra quiz\n")

@@ -22,7 +22,8 @@ def name(request) -> str:
 
 def built(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
-    return build_language_model(name, V, **{**SMALL, **options})
+    known = options_of(LANGUAGE_MODELS[name])
+    return build_language_model(name, V, **{key: value for key, value in SMALL.items() if key in known}, **options)
 
 
 def tokens(length: int = T, streams: int = B, seed: int = 1) -> Tensor:

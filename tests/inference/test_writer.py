@@ -187,7 +187,7 @@ def saved(tokenizer, tmp_path):
 @pytest.mark.parametrize("name", LANGUAGE_MODELS)
 def test_every_model_rebuilds_itself_from_its_file(tokenizer, tmp_path, name):
     torch.manual_seed(0)
-    arguments = {"embedding_size": 8, "hidden_size": 8, "layers": 2}
+    arguments = {"hidden_size": 8, "layers": 2}
     model = build_language_model(name, tokenizer.size, **arguments)
     save_language_model(tmp_path / "m.safetensors", model, name, arguments, tokenizer, "character")
     again = Writer.load(tmp_path / "m.safetensors", device="cpu")

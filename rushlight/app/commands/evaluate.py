@@ -15,7 +15,7 @@ def evaluate(
         typer.Option(
             "--split",
             metavar="valid|test",
-            help="Which images to measure on: valid (set aside in training) or test (never looked at before; "
+            help="Which part to measure on: valid (set aside in training) or test (never looked at before; "
             "measure there once, at the very end).",
         ),
     ] = "valid",
@@ -24,29 +24,46 @@ def evaluate(
         str | None,
         typer.Option(
             "--data",
-            metavar="IMAGES",
-            help="Other images than the run's own: a folder, CSV file or name.",
+            metavar="DATA",
+            help="Other images or another text than the run's own: a path or a name.",
             show_default=False,
         ),
     ] = None,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            help="Of a model of text: measure also while it goes on learning from what it has read.",
+        ),
+    ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Of a model of text: measure also with a memory of what followed in like places.",
+        ),
+    ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Measure how good a trained model is.
 
-    Prints the accuracy with its 95 % interval (the range in which the true accuracy plausibly lies; more
-    images make it narrower), the loss, and for each class how often the model finds it and how often it is
-    right about it.
+    Of an image classifier: the accuracy with its 95 % interval (the range in which the true accuracy plausibly
+    lies; more images make it narrower), the loss, and for each class how often the model finds it and how often
+    it is right about it. Of a model of text: how well it expects the text, in nats and bits, less being better.
 
     \b
     Examples:
       rushlight evaluate runs/images/photos-1
       rushlight evaluate runs/images/photos-1 --split test --tta
+      rushlight evaluate runs/text/book-1 --dynamic
     """
     from rushlight.app.run_evaluation import evaluate_run
 
-    evaluation = evaluate_run(run, split, data=data, tta=tta, device=device, precision=precision)
+    evaluation = evaluate_run(
+        run, split, data=data, tta=tta, dynamic=dynamic, cache=cache, device=device, precision=precision
+    )
     if as_json:
         print_json(evaluation.to_json())
     else:
