@@ -17,53 +17,11 @@ from rushlight.data.images import ImageData
 from rushlight.inference.evaluation import Evaluation
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.measured import Measured, mean_of_runs
+from rushlight.studies.stages import Stage
 from rushlight.tasks.image_classifier import ImageClassifier
 from rushlight.training.callbacks import Callback
 
 BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One call of fit: at a constant rate, or in cycles of cosine annealing.
-
-    Attributes:
-        lr: learning rate.
-        epochs: of constant rate; 0 for cycles.
-        cycles: how many cycles.
-        cycle_length: epochs of the first cycle.
-        cycle_multiplier: each cycle is this many times as long as the one before.
-    """
-
-    lr: float
-    epochs: int = 0
-    cycles: int = 0
-    cycle_length: int = 1
-    cycle_multiplier: int = 1
-
-    @property
-    def total_epochs(self) -> int:
-        """Passes over the data."""
-        return self.epochs + sum(self.cycle_length * self.cycle_multiplier**k for k in range(self.cycles))
-
-    def run(
-        self, classifier: ImageClassifier, scale: float, weight_decay: float, callbacks: Sequence[Callback]
-    ) -> None:
-        """Train, with every length multiplied by `scale` (at least one epoch stays)."""
-        if self.epochs:
-            epochs = max(1, round(self.epochs * scale))
-            classifier.fit(epochs, lr=self.lr, schedule="constant", weight_decay=weight_decay, callbacks=callbacks)
-        if self.cycles:
-            cycles = self.cycles if self.cycle_multiplier > 1 else max(1, round(self.cycles * scale))
-            length = max(1, round(self.cycle_length * scale)) if self.cycle_multiplier > 1 else self.cycle_length
-            classifier.fit_cycles(
-                cycles,
-                cycle_length=length,
-                cycle_multiplier=self.cycle_multiplier,
-                lr=self.lr,
-                weight_decay=weight_decay,
-                callbacks=callbacks,
-            )
 
 
 @dataclass(frozen=True)
@@ -266,8 +224,9 @@ def _train(
             callbacks=callbacks,
         )
         return
-    for stage in rung.stages:
-        stage.run(classifier, scale, rung.weight_decay, callbacks)
+    with classifier.learner.callbacks_for_one_fit(callbacks):
+        for stage in rung.stages:
+            stage.run(classifier.learner, scale, rung.weight_decay)
 
 
 def _rung(number: int) -> Rung:

@@ -26,13 +26,13 @@ def test_any_text_is_positive_rates_or_an_input_error(text: str) -> None:
 
 @given(st.sets(st.integers(1, 7), min_size=1))
 def test_rungs_may_be_listed_one_by_one(rungs: set[int]) -> None:
-    assert parse_rungs(",".join(map(str, rungs))) == sorted(rungs)
+    assert parse_rungs(",".join(map(str, rungs)), 7) == sorted(rungs)
 
 
 @given(st.integers(1, 7), st.integers(1, 7))
 def test_rungs_may_be_a_range(first: int, last: int) -> None:
     if first <= last:
-        assert parse_rungs(f"{first}-{last}") == list(range(first, last + 1))
+        assert parse_rungs(f"{first}-{last}", 7) == list(range(first, last + 1))
     else:
         with pytest.raises(InputError, match="lower number first"):
-            parse_rungs(f"{first}-{last}")
+            parse_rungs(f"{first}-{last}", 7)
