@@ -18,10 +18,13 @@ from rushlight.version import __version__
 
 if TYPE_CHECKING:
     from rushlight.data.images import ImageData
+    from rushlight.data.text import TextData
     from rushlight.inference.predictor import Predictor
+    from rushlight.inference.writer import Writer
     from rushlight.runtime.measured import Measured
     from rushlight.runtime.memory import reuse_freed_memory
     from rushlight.tasks.image_classifier import ImageClassifier
+    from rushlight.tasks.language_model import LanguageModel
     from rushlight.training.averaging import AverageWeights
     from rushlight.training.callbacks import Callback
     from rushlight.training.clipping import GradientClipping
@@ -56,6 +59,7 @@ __all__ = [
     "ImageClassifier",
     "ImageData",
     "KeepBest",
+    "LanguageModel",
     "Learner",
     "Measured",
     "Momentum",
@@ -66,16 +70,21 @@ __all__ = [
     "RMSProp",
     "SaveEachEpoch",
     "ShowProgress",
+    "TextData",
+    "Writer",
     "__version__",
     "reuse_freed_memory",
 ]
 
 _HOME = {
     "ImageData": "data.images",
+    "TextData": "data.text",
     "Predictor": "inference.predictor",
+    "Writer": "inference.writer",
     "Measured": "runtime.measured",
     "reuse_freed_memory": "runtime.memory",
     "ImageClassifier": "tasks.image_classifier",
+    "LanguageModel": "tasks.language_model",
     "AverageWeights": "training.averaging",
     "Callback": "training.callbacks",
     "GradientClipping": "training.clipping",

@@ -22,8 +22,9 @@ Tokens = Annotated[
     str,
     typer.Option(
         "--tokens",
-        metavar="character|word",
-        help="What the model reads and writes one at a time. Rare words are spelt by character.",
+        metavar="NAME",
+        help="What the model reads and writes one at a time: character, word (rare ones are spelt), or byte_pair "
+        "(units that often occur in the text; needs the extra 'text').",
         rich_help_panel=_TEXT,
     ),
 ]

@@ -97,12 +97,17 @@ class Baselines:
         return {"ngram": self.ngram.to_json(), "compressor": {"name": self.compressor, "loss": figure.to_json()}}
 
 
+def _order(unit: str) -> int:
+    """Tokens of context that serve an n-gram model best."""
+    return CHARACTER_ORDER if unit == "character" else WORD_ORDER
+
+
 def baselines(data: TextData) -> Baselines | None:
     """Measure them on a text; None where it is too long for that."""
     train, valid = data.train.tokens, data.valid.tokens
     if len(train) > MOST_BASELINE_TOKENS:
         return None
-    order = CHARACTER_ORDER if data.tokenizer.unit == "character" else WORD_ORDER
+    order = _order(data.tokenizer.unit)
     ngram = NGramModel(train, data.tokenizer.size, order).evaluate(valid)
     valid_text = data.tokenizer.decode(valid)
     name, bits = compressed_bits_per_character(data.tokenizer.decode(train), valid_text)
@@ -145,7 +150,7 @@ class TrainedTextRun:
         if self.baselines is not None:
             rows += [
                 (
-                    f"counting what followed ({'6' if unit == 'character' else '2'} {unit}s back)",
+                    f"counting what followed ({_order(unit)} {unit}s back)",
                     str(self.baselines.ngram),
                 ),
                 (

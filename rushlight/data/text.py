@@ -33,7 +33,7 @@ class TextOptions:
     """How a text is read and served; the arguments that every way into `TextData` shares.
 
     Attributes:
-        tokens: `character` or `word`.
+        tokens: a name of `TOKENIZERS`.
         lowercase: make every letter small.
         minimum_frequency: tokens that are rarer in the training part are unknown.
         encoding: of the files.

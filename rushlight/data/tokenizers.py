@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, Self
 
 import numpy as np
 
+from rushlight.data.byte_pairs import BytePairTokenizer
 from rushlight.data.vocabulary import Vocabulary
 from rushlight.runtime.errors import InputError, nearest_name
 
@@ -39,6 +40,10 @@ class Tokenizer(Protocol):
 
     def decode(self, numbers: Iterable[int]) -> str:
         """Numbers to text."""
+
+    def pieces(self, numbers: Iterable[int]) -> Iterator[str]:
+        """The text of one number after the other, as it becomes known; joined it is what `decode` gives, but for a
+        character of which only a part has come."""
 
     def to_json(self) -> Any:
         """What `from_json` needs to make it again."""
@@ -82,6 +87,9 @@ class CharacterTokenizer:
 
     def decode(self, numbers: Iterable[int]) -> str:
         return self.vocabulary.text(numbers)
+
+    def pieces(self, numbers: Iterable[int]) -> Iterator[str]:
+        return (self.vocabulary.text([number]) for number in numbers)
 
     def to_json(self) -> Any:
         return self.vocabulary.to_json()
@@ -130,6 +138,9 @@ class WordTokenizer:
     def decode(self, numbers: Iterable[int]) -> str:
         return self.vocabulary.text(numbers)
 
+    def pieces(self, numbers: Iterable[int]) -> Iterator[str]:
+        return (self.vocabulary.text([number]) for number in numbers)
+
     def to_json(self) -> Any:
         return self.vocabulary.to_json()
 
@@ -138,13 +149,16 @@ class WordTokenizer:
         return cls(Vocabulary.from_json(value))
 
 
-TOKENIZERS: dict[str, type[CharacterTokenizer] | type[WordTokenizer]] = {
+TokenizerClass = type[CharacterTokenizer] | type[WordTokenizer] | type[BytePairTokenizer]
+
+TOKENIZERS: dict[str, TokenizerClass] = {
     "character": CharacterTokenizer,
     "word": WordTokenizer,
+    "byte_pair": BytePairTokenizer,
 }
 
 
-def tokenizer_class(name: str) -> type[CharacterTokenizer] | type[WordTokenizer]:
+def tokenizer_class(name: str) -> TokenizerClass:
     """The tokenizer of that name.
 
     Raises:

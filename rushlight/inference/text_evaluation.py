@@ -21,7 +21,7 @@ class TextEvaluation:
 
     Attributes:
         split: which part of the text was looked at: `valid` or `test`.
-        unit: what a token is: `character` or `word`.
+        unit: what a token is: `character`, `word` or `unit`.
         loss: mean cross-entropy in nats a token.
         characters: how many characters the tokens stand for.
         words: how many words of white space between them.

@@ -122,9 +122,10 @@ class Writer:
             raise InputError(f"the length must be 0 or more, not {length}")
         random = torch.Generator()  # on the CPU, so that a seed writes the same text everywhere
         random.seed() if seed is None else random.manual_seed(seed)
-        return self._written(prompt, length, temperature, top_k, top_p, greedy, random)
+        numbers = self._drawn(prompt, length, temperature, top_k, top_p, greedy, random)
+        return self.tokenizer.pieces(numbers)
 
-    def _written(
+    def _drawn(
         self,
         prompt: str,
         length: int,
@@ -133,7 +134,7 @@ class Writer:
         top_p: float | None,
         greedy: bool,
         random: torch.Generator,
-    ) -> Iterator[str]:
+    ) -> Iterator[int]:
         logits, state = self._read(prompt)
         for _ in range(length):
             if greedy:
@@ -141,7 +142,7 @@ class Writer:
             else:
                 probabilities = next_token_probabilities(logits, temperature, top_k, top_p)
                 number = int(torch.multinomial(probabilities, 1, generator=random))
-            yield self.tokenizer.decode([number])
+            yield number
             logits, state = self._step(torch.tensor([[number]]), state)
 
     def write(self, prompt: str = "", length: int = 400, **settings: Any) -> str:
@@ -185,7 +186,7 @@ class Writer:
         starts = range(0, len(numbers) - 1, _WINDOW)
         windows = (numbers[start : start + _WINDOW + 1, None] for start in starts)
         losses = self._losses((window[:-1], window[1:]) for window in windows)
-        return Scores([self.tokenizer.decode([number]) for number in numbers], np.append(np.nan, losses.numpy()))
+        return Scores(list(self.tokenizer.pieces(numbers.tolist())), np.append(np.nan, losses.numpy()))
 
     @torch.inference_mode()
     def evaluate(self, batches: TokenPairs, split: str = "valid") -> TextEvaluation:

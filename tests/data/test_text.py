@@ -192,3 +192,10 @@ def test_the_nietzsche_of_the_lecture(data_folder):
     assert len(data.train.tokens) + len(data.valid.tokens) == text.stat().st_size
     assert 54 <= data.tokenizer.size <= 58  # the lecture's had 56, and other signs for unknown and padding
     assert 930 <= len(data.train) <= 1000  # the lecture's batches an epoch: about 942 to 963
+
+
+@pytest.mark.parametrize("tokens", ["character", "word", "byte_pair"])
+def test_a_text_is_read_by_any_kind_of_token_and_comes_back_from_the_cache(book, tokens):
+    first, again = (TextData.from_files(book, tokens=tokens, device="cpu") for _ in range(2))
+    assert text_of(first, "train") + text_of(first, "valid") == "".join(LINES)
+    assert again.fingerprint == first.fingerprint

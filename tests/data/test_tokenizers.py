@@ -24,6 +24,39 @@ def test_decoding_what_was_encoded_gives_the_text_back(name, text):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@given(text=TEXTS)
+def test_pieces_are_the_text_one_number_after_the_other(name, text):
+    tokenizer = TOKENIZERS[name].learn([text])
+    numbers = tokenizer.encode(text)
+    pieces = list(tokenizer.pieces(numbers))
+    assert len(pieces) == len(numbers)
+    assert "".join(pieces) == text
+
+
+@given(text=TEXTS, new=TEXTS)
+def test_nothing_is_unknown_to_byte_pairs(text, new):
+    tokenizer = TOKENIZERS["byte_pair"].learn([text])
+    assert tokenizer.encode(new).all()
+    assert tokenizer.decode(tokenizer.encode(new)) == new
+
+
+def test_byte_pairs_join_what_often_stands_together():
+    tokenizer = TOKENIZERS["byte_pair"].learn(["the cat and the hat\n"] * 50)
+    assert len(tokenizer.encode("the cat and the hat\n")) <= 8
+    assert tokenizer.size > 258
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, {}, {"units": ["a"]}, {"units": ["a"], "joins": [["a"]]}, {"units": ["a", 1], "joins": []},
+     {"units": ["a", "b"], "joins": [["a", "b"]]}, {"units": ["\u4e00"], "joins": []}],
+)  # fmt: skip
+def test_damaged_byte_pairs_are_refused(value):
+    with pytest.raises(InputError):
+        TOKENIZERS["byte_pair"].from_json(value)
+
+
+@pytest.mark.parametrize("name", ["character", "word"])
 @given(known=TEXTS, new=TEXTS)
 def test_what_is_unknown_comes_back_as_its_sign_and_nothing_else_changes(name, known, new):
     tokenizer = TOKENIZERS[name].learn([known])
