@@ -22,10 +22,12 @@ from rushlight.training.callbacks import Callback
 from rushlight.training.learner import Learner
 from rushlight.training.losses import cross_entropy
 from rushlight.training.lr_finder import LRSweep
-from rushlight.training.schedules import Schedule
+from rushlight.training.rates import Rates
+from rushlight.training.schedules import Schedule, cosine
 
-DEFAULT_OPTIMIZER = "adamw"
-DEFAULT_SCHEDULE = "one_cycle"
+# The recipe where nothing else is asked for: usual for an LSTM of some hundred units on a text of about a megabyte.
+OPTIMIZER, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = "adamw", 4e-3, 0.1, 0.5
+WARM_UP = 0.05  # of training; a recurrent net that starts at the full rate may never recover
 
 
 class LanguageModelStep:
@@ -71,7 +73,7 @@ class LanguageModel:
         data: the text.
         model: a name of `LANGUAGE_MODELS`, or any module with their interface (which must be rebuilt by yourself before
             its saved weights can be used again).
-        model_options: further arguments of a named model.
+        model_options: further arguments of a named model; its dropout is 0.5 where none is given.
         optimizer: a name of `OPTIMIZERS`; AdamW if none is given.
         penalties: strengths of the activation penalty and of its temporal form.
         seed: of the first weights and of dropout.
@@ -101,14 +103,19 @@ class LanguageModel:
             raise InputError(f"unknown language model '{model}': {nearest_name(model, LANGUAGE_MODELS)}")
         self.data = data
         self.model_name = model if isinstance(model, str) else type(model).__name__
-        self.model_arguments: dict[str, Any] = {"tokens": data.tokenizer.size, **(model_options or {})}
+        self.model_arguments: dict[str, Any] = {
+            "tokens": data.tokenizer.size,
+            "dropout": DROPOUT,
+            **(model_options or {}),
+        }
+        self._recipe_is_default = optimizer is None
         self.device = select_device(device)
         seed_everything(seed)
         self.learner = Learner(
             model if isinstance(model, nn.Module) else self._named_model(),
             data,
             forward_step=LanguageModelStep(*penalties),
-            optimizer=optimizer or DEFAULT_OPTIMIZER,
+            optimizer=optimizer or OPTIMIZER,
             device=device,
             precision="float32" if precision == "auto" else precision,
         )
@@ -126,14 +133,18 @@ class LanguageModel:
         weight_decay: float | Sequence[float] | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> LanguageModel:
-        """Train, as `Learner.fit`; `callbacks` are for this fit only."""
+        """Train, as `Learner.fit`; `callbacks` are for this fit only.
+
+        Without a rate, a weight decay or a schedule, those of the recipe are used: a cosine after a short warm-up.
+        """
+        lr, weight_decay = self._rates(lr, weight_decay)
         with self.learner.callbacks_for_one_fit(callbacks):
             self.learner.fit(
                 epochs,
                 steps=steps,
                 minutes=minutes,
                 lr=lr,
-                schedule=schedule or DEFAULT_SCHEDULE,
+                schedule=schedule or cosine(warm_up=WARM_UP),
                 weight_decay=weight_decay,
             )
         return self
@@ -149,6 +160,7 @@ class LanguageModel:
         callbacks: Sequence[Callback] = (),
     ) -> LanguageModel:
         """Train with warm restarts, as `Learner.fit_cycles`."""
+        lr, weight_decay = self._rates(lr, weight_decay)
         with self.learner.callbacks_for_one_fit(callbacks):
             self.learner.fit_cycles(
                 cycles,
@@ -158,6 +170,12 @@ class LanguageModel:
                 weight_decay=weight_decay,
             )
         return self
+
+    def _rates(self, lr: Rates | None, weight_decay: Rates | None) -> tuple[Rates | None, Rates | None]:
+        """What was given, or the recipe's; another optimizer than the recipe's has its own."""
+        if not self._recipe_is_default:
+            return lr, weight_decay
+        return LEARNING_RATE if lr is None else lr, WEIGHT_DECAY if weight_decay is None else weight_decay
 
     def find_lr(self, start_lr: float = 1e-5, end_lr: float = 10.0, steps: int = 100) -> LRSweep:
         """Sweep the learning rate and suggest one; nothing is changed by it."""
