@@ -12,32 +12,8 @@ Seeds that are done already (in the folder `runs/benchmarks`) are not run again,
 """
 
 import argparse
-import json
-import subprocess
-import sys
-from pathlib import Path
-from statistics import median
-from typing import Any
 
-from rushlight.runtime.measured import mean_of_runs
-
-
-def rushlight(*words: str) -> str:
-    """Run one command line and return what it prints."""
-    command = [sys.executable, "-m", "rushlight.app.cli", *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def one_seed(minutes: float, seed: int, tta: bool, folder: Path) -> dict[str, Any]:
-    """Train, then evaluate on the test part; or read what an earlier run of this found."""
-    run = folder / f"cifar10-{minutes:g}-minutes-seed-{seed}"
-    kept = folder / f"{run.name}{'-tta' if tta else ''}.json"
-    if not kept.exists():
-        if not (run / "run.json").exists():
-            rushlight("train", "images", "cifar10", "--minutes", f"{minutes:g}", "--seed", str(seed),
-                      "--output", str(run))  # fmt: skip
-        kept.write_text(rushlight("evaluate", str(run), "--split", "test", "--json", *["--tta"] * tta))
-    return json.loads(kept.read_text())
+from command_line import FOLDER, over_seeds, trained_and_measured
 
 
 def main() -> None:
@@ -46,17 +22,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tta", action="store_true", help="evaluate with test-time augmentation")
-    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    accuracies = []
-    for seed in range(arguments.seeds):
-        result = one_seed(arguments.minutes, seed, arguments.tta, arguments.folder)
-        accuracies.append(result["accuracy"]["value"])
-        low, high = result["accuracy"]["interval"]
-        print(f"seed {seed}: {100 * accuracies[-1]:.2f} % of the test images (95 % interval {100 * low:.2f} to "
-              f"{100 * high:.2f})", flush=True)  # fmt: skip
-    print(f"median {100 * median(accuracies):.2f} %; mean {mean_of_runs(accuracies).percent()}")
+
+    def accuracy(seed: int) -> float:
+        result = trained_and_measured(
+            FOLDER / f"cifar10-{arguments.minutes:g}-minutes-seed-{seed}",
+            ["images", "cifar10", "--minutes", f"{arguments.minutes:g}", "--seed", str(seed)],
+            ["--split", "test", *["--tta"] * arguments.tta],
+            "-tta" if arguments.tta else "",
+        )
+        return result["accuracy"]["value"]
+
+    over_seeds(arguments.seeds, accuracy, "% of the test images", factor=100)
 
 
 if __name__ == "__main__":
