@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ def evaluate_run(
     split: str,
     *,
     data: str | None,
+    encoding: str | None = None,
     tta: bool = False,
     dynamic: bool = False,
     cache: bool = False,
@@ -77,7 +78,9 @@ def evaluate_run(
     Args:
         run: a run folder or model file.
         split: `valid` or `test`.
-        data: a path or catalog name of other images or another text; the run's own, cut in the same parts, if None.
+        data: a path or catalog name of other images or another text, which is measured whole unless it has parts of
+            its own; the run's own, cut in the same parts, if None.
+        encoding: of another text.
         tta: average over several views of each image.
         dynamic: measure a language model also while it goes on training.
         cache: measure it also with a neural cache.
@@ -91,30 +94,32 @@ def evaluate_run(
     if split not in SPLITS:
         raise InputError(f"--split {split}: {nearest_name(split, SPLITS)}")
     model_file = RunFolder.find(run)
+    if data is not None and _is_own(data, _run_json(model_file)):
+        data = None  # else what the model was trained on would be measured too
     if task_of(model_file) == "text":
         if tta:
             raise InputError("--tta looks at several views of an image; this is a model of text")
-        return _evaluate_text(model_file, split, data, device, dynamic, cache)
+        return _evaluate_text(model_file, split, data, encoding, device, dynamic, cache)
     if dynamic or cache:
         raise InputError("--dynamic and --cache are for models of text; this is an image classifier")
     return _evaluate_images(model_file, split, data, tta, device, precision)
 
 
 def _evaluate_text(
-    model_file: Path, split: str, data: str | None, device: str, dynamic: bool, cache: bool
+    model_file: Path, split: str, data: str | None, encoding: str | None, device: str, dynamic: bool, cache: bool
 ) -> AdaptiveEvaluations:
     writer = Writer.load(model_file, device=device)
-    run_json = model_file.with_name("run.json")
-    source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
-    if data is not None:
-        source = replace(source, name_or_path=TextSource.of(data).name_or_path, minimum_frequency=1)
-        fingerprint = ""
-    text = source.load(device=device)
-    if fingerprint and text.fingerprint != fingerprint:
-        note(_CHANGED.format(source.name_or_path, "this text"))
+    if data is None:
+        run_json = _run_json(model_file)
+        source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
+        text = source.load(device=device)
+        if text.fingerprint != fingerprint:
+            note(_CHANGED.format(source.name_or_path, "this text"))
+    else:
+        text = TextSource.of(data, lowercase=writer.lowercase, encoding=encoding).load(device=device)
     if split == "test" and not text.has_test:
         raise InputError(f"'{text.name}' has no test text; see --split and --data")
-    part = text.part(split)
+    part = text.whole() if data is not None and split == "valid" and text.was_cut else text.part(split)
     if text.tokenizer.to_json() != writer.tokenizer.to_json():  # the numbers must be those that the model knows
         part = part.with_tokens(writer.tokenizer.encode(text.tokenizer.decode(part.tokens)))
     return AdaptiveEvaluations(
@@ -129,10 +134,12 @@ def _evaluate_images(
 ) -> Evaluation:
     predictor = Predictor.load(model_file, device=device, precision=precision)
     if data is None:
-        images = _images_of_run(model_file.with_name("run.json"), split, device)
+        images = _images_of_run(_run_json(model_file), split, device)
     else:
-        images = ImageSource.of(data, size=predictor.size).load(augment="none", device=device)
+        images = ImageSource.of(data, size=predictor.size, valid_fraction=0.0).load(augment="none", device=device)
     part = images.test if split == "test" else images.valid
+    if part is None and data is not None and split == "valid":  # no parts of its own: none was trained on
+        part = images.train.as_they_are()
     if part is None:
         others = " (nothing was set aside)" if split == "valid" else " (it has no test/ folder)"
         raise InputError(f"'{images.name}' has no {split} images{others}; see --split and --data")
@@ -151,6 +158,22 @@ def _images_of_run(run_json: Path, split: str, device: str) -> ImageData:
     if images.fingerprint != fingerprint:
         note(_CHANGED.format(source.name_or_path, "these images"))
     return images
+
+
+def _is_own(data: str, run_json: Path) -> bool:
+    """Whether a path or name is that of the data which a run was trained on."""
+    try:
+        kept = _facts(run_json)["data"]["name_or_path"]
+    except (InputError, KeyError, TypeError):
+        return False
+    return bool(kept == ImageSource.of(data).name_or_path)
+
+
+def _run_json(model_file: Path) -> Path:
+    """Where a model's run says what it did; the checkpoints of cycles lie one folder deeper."""
+    beside = model_file.with_name("run.json")
+    above = model_file.parent.with_name("run.json")
+    return above if not beside.exists() and above.exists() else beside
 
 
 def _facts(run_json: Path) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class TextData:
         valid: batches to validate on: all of that part, in equal windows.
         options: how it was read.
         notes: one line for each thing a person should know about how the text was read.
+        was_cut: whether the validation part was cut from the end of the training part.
         fingerprint: a hash of the tokens of the training and validation parts, and of the vocabulary.
     """
 
@@ -112,8 +113,10 @@ class TextData:
         options: TextOptions,
         *,
         notes: Sequence[str] = (),
+        was_cut: bool = False,
         read_test: Callable[[], np.ndarray] | None = None,
     ) -> None:
+        self.was_cut = was_cut
         self.name, self.tokenizer, self.options = name, tokenizer, options
         self.notes = list(notes)
         self._device = select_device(options.device)
@@ -230,6 +233,7 @@ class TextData:
             kept.valid,
             options,
             notes=kept.notes,
+            was_cut=valid is None,
             read_test=None if test is None else read_test,
         )
 
@@ -257,6 +261,10 @@ class TextData:
         if batches is None:
             raise InputError(f"'{self.name}' has no test part; it has train and valid")
         return batches
+
+    def whole(self) -> TokenBatches:
+        """Training and validation part as one, to measure a model on that has read neither."""
+        return self._measured(np.concatenate([self._tokens["train"], self._tokens["valid"]]))
 
     def text(self, part: str, start: int = 0, length: int = 1000) -> str:
         """Some of a part as text, from a token on."""

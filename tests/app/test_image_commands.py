@@ -69,6 +69,17 @@ def test_other_images_are_evaluated_by_the_names_of_their_classes(
     two = make_photos(each=20, classes=("green", "red"))  # class numbers 0 and 1 there, 1 and 2 in the model
     ran = rushlight("evaluate", trained, "--data", two, "--json")
     assert json.loads(ran.out)["accuracy"]["value"] == 1.0
+    assert json.loads(ran.out)["n"] == 40  # all of them: none was trained on
+
+
+def test_the_images_of_the_run_stay_cut_as_they_were_when_they_are_named(
+    trained: Path, photos: Path, rushlight: Rushlight
+) -> None:
+    own, named = (
+        json.loads(rushlight("evaluate", trained, *words, "--json").out) for words in ((), ("--data", photos))
+    )
+    assert own == named
+    assert own["n"] < 30
 
 
 def test_class_the_model_does_not_know_is_refused(trained: Path, make_photos: MakePhotos, rushlight: Rushlight) -> None:

@@ -72,7 +72,12 @@ def test_another_text_is_measured_with_the_vocabulary_of_the_model(rushlight, ru
     other.write_text("A dog sat on the mat.\nIt was dark at sea.\n" * 40 + "zebra quiz\n")
     ran = rushlight("evaluate", run, "--data", other, "--json")
     assert ran.code == 0
-    assert json.loads(ran.out)["loss"]["value"] < 2.5
+    found = json.loads(ran.out)
+    assert found["loss"]["value"] < 2.5
+    assert found["n"] == len(other.read_text()) - 1  # all of it: none was trained on
+    other.write_bytes("caf\u00e9 au lait\n".encode("latin-1") * 30)
+    assert "--encoding" in rushlight("evaluate", run, "--data", other).error
+    assert rushlight("evaluate", run, "--data", other, "--encoding", "latin-1").code == 0
 
 
 def test_it_writes_on_and_the_seed_repeats_it(rushlight, run):
@@ -119,6 +124,7 @@ def test_cycles_leave_checkpoints_that_write(rushlight, story, tmp_path):
     checkpoints = sorted((tmp_path / "run" / "cycles").iterdir())
     assert len(checkpoints) == 2
     assert rushlight("generate", checkpoints[0], "A", "--length", "5").code == 0
+    assert rushlight("evaluate", checkpoints[0]).code == 0  # it finds the text of the run one folder up
 
 
 def test_a_learning_rate_is_suggested(rushlight, story):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rushlight.app import options
+from rushlight.app import options, text_options
 from rushlight.app.printing import print_json
 
 
@@ -25,10 +25,12 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="DATA",
-            help="Other images or another text than the run's own: a path or a name.",
+            help="Other images or another text than the run's own: a path or a name. Measured whole, unless it has "
+            "valid/ or test/.",
             show_default=False,
         ),
     ] = None,
+    encoding: text_options.Encoding = None,
     dynamic: Annotated[
         bool,
         typer.Option(
@@ -62,7 +64,15 @@ def evaluate(
     from rushlight.app.run_evaluation import evaluate_run
 
     evaluation = evaluate_run(
-        run, split, data=data, tta=tta, dynamic=dynamic, cache=cache, device=device, precision=precision
+        run,
+        split,
+        data=data,
+        encoding=encoding,
+        tta=tta,
+        dynamic=dynamic,
+        cache=cache,
+        device=device,
+        precision=precision,
     )
     if as_json:
         print_json(evaluation.to_json())
