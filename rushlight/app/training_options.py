@@ -1,6 +1,7 @@
 """The flags that every kind of training shares, and what they mean."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +9,7 @@ from rushlight.app import options
 from rushlight.runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from rushlight.runtime.run_folder import RunFolder
     from rushlight.training.callbacks import Callback
 
 DEFAULT_MINUTES = 10.0
@@ -154,30 +156,70 @@ EarlyStopping = Annotated[
 ]
 
 
-def checked_minutes(
-    minutes: float | None,
-    epochs: float | None,
-    steps: int | None,
-    cycles: int | None,
-    *,
-    cycle_length: int,
-    cycle_multiplier: int,
-    schedule: str | None,
-) -> float | None:
-    """The time limit, which is the usual one where nothing says how long to train.
+@dataclass(frozen=True)
+class Length:
+    """How long to train: one of these, or the usual time where nothing is said.
 
-    Raises:
-        InputError: two flags contradict each other.
+    Attributes:
+        minutes, epochs, steps: a length, or None.
+        cycles: how many cycles, or None for a single schedule.
+        cycle_length: epochs of the first.
+        cycle_multiplier: each is this many times as long as the one before.
+        schedule: the name of the schedule where there are no cycles.
     """
-    lengths = {"--minutes": minutes, "--epochs": epochs, "--steps": steps, "--cycles": cycles}
-    chosen = [flag for flag, value in lengths.items() if value is not None]
-    if len(chosen) > 1:
-        raise InputError(f"{' and '.join(chosen)} each say how long to train: give one of them")
-    if cycles is None and (cycle_length, cycle_multiplier) != (1, 1):
-        raise InputError("--cycle-length and --cycle-multiplier need --cycles")
-    if cycles is not None and schedule is not None:
-        raise InputError("--cycles brings its own schedule: leave out --schedule")
-    return minutes if chosen else DEFAULT_MINUTES
+
+    minutes: float | None
+    epochs: float | None
+    steps: int | None
+    cycles: int | None
+    cycle_length: int
+    cycle_multiplier: int
+    schedule: str | None
+
+    def checked(self) -> "Length":
+        """The same with the usual time limit where nothing says how long.
+
+        Raises:
+            InputError: two flags contradict each other.
+        """
+        given = {"--minutes": self.minutes, "--epochs": self.epochs, "--steps": self.steps, "--cycles": self.cycles}
+        chosen = [flag for flag, value in given.items() if value is not None]
+        if len(chosen) > 1:
+            raise InputError(f"{' and '.join(chosen)} each say how long to train: give one of them")
+        if self.cycles is None and (self.cycle_length, self.cycle_multiplier) != (1, 1):
+            raise InputError("--cycle-length and --cycle-multiplier need --cycles")
+        if self.cycles is not None and self.schedule is not None:
+            raise InputError("--cycles brings its own schedule: leave out --schedule")
+        return self if chosen else replace(self, minutes=DEFAULT_MINUTES)
+
+    def fit(self, task: Any, run: "RunFolder", callbacks: "list[Callback]", **settings: Any) -> None:
+        """Fit a task for so long; with cycles, each leaves a checkpoint in the run folder.
+
+        Args:
+            task: has `fit`, `fit_cycles` and `save`.
+            run: the run folder.
+            callbacks: for this fit.
+            **settings: rates and their like, for both ways to fit.
+        """
+        from rushlight.training.saving import CycleCheckpoints
+
+        if self.cycles is None:
+            task.fit(
+                self.epochs,
+                steps=self.steps,
+                minutes=self.minutes,
+                schedule=self.schedule,
+                callbacks=callbacks,
+                **settings,
+            )
+        else:
+            task.fit_cycles(
+                self.cycles,
+                cycle_length=self.cycle_length,
+                cycle_multiplier=self.cycle_multiplier,
+                callbacks=[*callbacks, CycleCheckpoints(run.cycles, task.save)],
+                **settings,
+            )
 
 
 def chosen_callbacks(

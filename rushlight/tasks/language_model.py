@@ -131,6 +131,7 @@ class LanguageModel:
         lr: float | Sequence[float] | None = None,
         schedule: str | Schedule | None = None,
         weight_decay: float | Sequence[float] | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> LanguageModel:
         """Train, as `Learner.fit`; `callbacks` are for this fit only.
@@ -146,6 +147,7 @@ class LanguageModel:
                 lr=lr,
                 schedule=schedule or cosine(warm_up=WARM_UP),
                 weight_decay=weight_decay,
+                accumulate=accumulate,
             )
         return self
 
@@ -157,6 +159,7 @@ class LanguageModel:
         cycle_multiplier: int = 1,
         lr: float | Sequence[float] | None = None,
         weight_decay: float | Sequence[float] | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
     ) -> LanguageModel:
         """Train with warm restarts, as `Learner.fit_cycles`."""
@@ -168,6 +171,7 @@ class LanguageModel:
                 cycle_multiplier=cycle_multiplier,
                 lr=lr,
                 weight_decay=weight_decay,
+                accumulate=accumulate,
             )
         return self
 

@@ -51,7 +51,11 @@ def score(
     writer = Writer.load(run, device=device)
     path = Path(text)
     if _is_file(path):
-        text = "".join(TextFiles([path], encoding).chunks())
+        text = ""
+        for chunk in TextFiles([path], encoding).chunks():
+            text += chunk
+            if len(text) >= length:
+                break
     text = text[:length]
     unknown = writer.unknown_characters(text)
     if unknown:

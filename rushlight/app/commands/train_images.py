@@ -90,15 +90,7 @@ def train_images(
       rushlight train images labels.csv --class-weights balanced
     """
     rates = options.parse_learning_rates(lr)
-    minutes = training_options.checked_minutes(
-        minutes,
-        epochs,
-        steps,
-        cycles,
-        cycle_length=cycle_length,
-        cycle_multiplier=cycle_multiplier,
-        schedule=schedule,
-    )
+    length = training_options.Length(minutes, epochs, steps, cycles, cycle_length, cycle_multiplier, schedule).checked()
     if class_weights not in (None, "balanced"):
         raise InputError(f"--class-weights {class_weights}: the only choice is balanced")
     if early_stopping is not None and fit_all:
@@ -110,7 +102,6 @@ def train_images(
     from rushlight.runtime.run_folder import RunFolder
     from rushlight.tasks.image_classifier import ImageClassifier
     from rushlight.training.optimizers import OPTIMIZERS
-    from rushlight.training.saving import CycleCheckpoints
     from rushlight.training.schedules import SCHEDULES
 
     # Before the images are read, which may take a while.
@@ -132,31 +123,12 @@ def train_images(
     )
 
     def fit(run: RunFolder, callbacks: "list[Callback]") -> None:
-        callbacks = [*training_options.chosen_callbacks(average_weights, clip_gradients, early_stopping), *callbacks]
-        if cycles is None:
-            classifier.fit(
-                epochs,
-                steps=steps,
-                minutes=minutes,
-                lr=rates,
-                schedule=schedule,
-                weight_decay=weight_decay,
-                accumulate=accumulate,
-                callbacks=callbacks,
-            )
-        else:
-            classifier.fit_cycles(
-                cycles,
-                cycle_length=cycle_length,
-                cycle_multiplier=cycle_multiplier,
-                lr=rates,
-                weight_decay=weight_decay,
-                accumulate=accumulate,
-                callbacks=[*callbacks, CycleCheckpoints(run.cycles, classifier.save)],
-            )
+        own = training_options.chosen_callbacks(average_weights, clip_gradients, early_stopping)
+        settings = {"lr": rates, "weight_decay": weight_decay, "accumulate": accumulate}
+        length.fit(classifier, run, [*own, *callbacks], **settings)
 
     trained = train_into_run_folder(
-        source, data, classifier, fit, output=output, arguments=dict(context.params) | {"minutes": minutes}
+        source, data, classifier, fit, output=output, arguments=dict(context.params) | {"minutes": length.minutes}
     )
     if as_json:
         print_json(trained.to_json())

@@ -40,6 +40,7 @@ def train_text(
     weight_decay: training_options.WeightDecay = None,
     average_weights: training_options.AverageWeights = None,
     clip_gradients: training_options.ClipGradients = None,
+    accumulate: training_options.Accumulate = 1,
     early_stopping: training_options.EarlyStopping = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -60,15 +61,7 @@ def train_text(
       rushlight train text letters/ --encoding latin-1 --tokens word
     """
     rates = options.parse_learning_rates(lr)
-    minutes = training_options.checked_minutes(
-        minutes,
-        epochs,
-        steps,
-        cycles,
-        cycle_length=cycle_length,
-        cycle_multiplier=cycle_multiplier,
-        schedule=schedule,
-    )
+    length = training_options.Length(minutes, epochs, steps, cycles, cycle_length, cycle_multiplier, schedule).checked()
 
     from rushlight.app.text_runs import TextSource, train_text_into_run_folder
     from rushlight.data.tokenizers import TOKENIZERS
@@ -76,7 +69,6 @@ def train_text(
     from rushlight.runtime.run_folder import RunFolder
     from rushlight.tasks.language_model import LanguageModel
     from rushlight.training.optimizers import OPTIMIZERS
-    from rushlight.training.saving import CycleCheckpoints
     from rushlight.training.schedules import SCHEDULES
 
     # Before the text is read, which may take a while.
@@ -105,29 +97,12 @@ def train_text(
     )
 
     def fit(run: RunFolder, callbacks: "list[Callback]") -> None:
-        callbacks = [*training_options.chosen_callbacks(average_weights, clip_gradients, early_stopping), *callbacks]
-        if cycles is None:
-            language_model.fit(
-                epochs,
-                steps=steps,
-                minutes=minutes,
-                lr=rates,
-                schedule=schedule,
-                weight_decay=weight_decay,
-                callbacks=callbacks,
-            )
-        else:
-            language_model.fit_cycles(
-                cycles,
-                cycle_length=cycle_length,
-                cycle_multiplier=cycle_multiplier,
-                lr=rates,
-                weight_decay=weight_decay,
-                callbacks=[*callbacks, CycleCheckpoints(run.cycles, language_model.save)],
-            )
+        own = training_options.chosen_callbacks(average_weights, clip_gradients, early_stopping)
+        settings = {"lr": rates, "weight_decay": weight_decay, "accumulate": accumulate}
+        length.fit(language_model, run, [*own, *callbacks], **settings)
 
     trained = train_text_into_run_folder(
-        source, data, language_model, fit, output=output, arguments=dict(context.params) | {"minutes": minutes}
+        source, data, language_model, fit, output=output, arguments=dict(context.params) | {"minutes": length.minutes}
     )
     if as_json:
         print_json(trained.to_json())
