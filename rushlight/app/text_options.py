@@ -91,6 +91,14 @@ Window = Annotated[
         show_default=False,
     ),
 ]
+FixedWindow = Annotated[
+    bool,
+    typer.Option("--fixed-window", help="Look equally far back in every step.", rich_help_panel=_TEXT),
+]
+SameStart = Annotated[
+    bool,
+    typer.Option("--same-start", help="Begin every epoch at the very same character.", rich_help_panel=_TEXT),
+]
 Model = Annotated[str, typer.Option("--model", metavar="NAME", help="The kind of network.", rich_help_panel=RECIPE)]
 HiddenSize = Annotated[
     int | None,

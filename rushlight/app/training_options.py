@@ -1,5 +1,6 @@
 """The flags that every kind of training shares, and what they mean."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,6 +155,34 @@ EarlyStopping = Annotated[
         rich_help_panel=RECIPE,
     ),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-option",
+        metavar="NAME=VALUE",
+        help="Any other setting of the network, such as norm=before_relu or tie_weights=true; may be given again.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+
+
+def parse_model_options(given: list[str] | None) -> dict[str, Any]:
+    """The settings that `NAME=VALUE` means; a value is a number, true or false, a JSON list, or else a word.
+
+    Raises:
+        InputError: there is no name or no value.
+    """
+    settings: dict[str, Any] = {}
+    for text in given or []:
+        name, separator, value = text.partition("=")
+        if not name.strip() or not separator or not value.strip():
+            raise InputError(f"--model-option {text}: write it as NAME=VALUE, such as dropout=0.2")
+        try:
+            settings[name.strip()] = json.loads(value)
+        except ValueError:
+            settings[name.strip()] = value.strip()
+    return settings
 
 
 @dataclass(frozen=True)

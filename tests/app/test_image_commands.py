@@ -306,3 +306,16 @@ def test_loss_that_explodes_exits_3(photos: Path, rushlight: Rushlight) -> None:
     ran = rushlight("train", "images", photos, *explode, "--size", "32")
     assert ran.code == 3
     assert "learning rate" in ran.error
+
+
+def test_settings_of_the_network_reach_it_and_stand_in_its_file(
+    photos: Path, rushlight: Rushlight, tmp_path: Path
+) -> None:
+    words = ("--model", "batch_norm_net", "--model-option", "norm=none", "--model-option", "widths=[4, 8]")
+    assert rushlight("train", "images", photos, *words, "--steps", "1", "--output", tmp_path / "run").code == 0
+    predictor = Predictor.load(tmp_path / "run", device="cpu")
+    assert predictor.metadata["model_arguments"]["widths"] == [4, 8]
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in predictor.model.modules())
+    refused = rushlight("train", "images", photos, "--model", "batch_norm_net", "--model-option", "nrom=none")
+    assert refused.code == 2
+    assert "did you mean 'norm'" in refused.error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rushlight.app.cli import main
@@ -125,6 +126,27 @@ def test_cycles_leave_checkpoints_that_write(rushlight, story, tmp_path):
     assert len(checkpoints) == 2
     assert rushlight("generate", checkpoints[0], "A", "--length", "5").code == 0
     assert rushlight("evaluate", checkpoints[0]).code == 0  # it finds the text of the run one folder up
+
+
+def test_settings_of_the_network_and_of_the_windows_reach_them(rushlight, story, tmp_path):
+    own = (
+        "--model-option",
+        "tie_weights=true",
+        "--model-option",
+        "embedding_size=24",
+        "--fixed-window",
+        "--same-start",
+    )
+    ran = rushlight("train", "text", story, *QUICK, *own, "--steps", "2", "--output", tmp_path / "run", "--json")
+    assert ran.code == 0
+    from rushlight.inference.writer import Writer
+
+    model = Writer.load(tmp_path / "run", device="cpu").model
+    assert torch.equal(model.head.weight, model.embedding.weight)
+    for wrong, message in (("tie_weight=true", "did you mean 'tie_weights'"), ("layers", "NAME=VALUE")):
+        refused = rushlight("train", "text", story, "--model-option", wrong)
+        assert refused.code == 2
+        assert message in refused.error
 
 
 def test_a_learning_rate_is_suggested(rushlight, story):

@@ -42,6 +42,7 @@ def train_images(
             rich_help_panel=training_options.RECIPE,
         ),
     ] = "auto",
+    model_option: training_options.ModelOption = None,
     lr: training_options.Lr = None,
     optimizer: training_options.Optimizer = None,
     schedule: training_options.Schedule = None,
@@ -90,6 +91,7 @@ def train_images(
       rushlight train images labels.csv --class-weights balanced
     """
     rates = options.parse_learning_rates(lr)
+    model_options = training_options.parse_model_options(model_option)
     length = training_options.Length(minutes, epochs, steps, cycles, cycle_length, cycle_multiplier, schedule).checked()
     if class_weights not in (None, "balanced"):
         raise InputError(f"--class-weights {class_weights}: the only choice is balanced")
@@ -114,6 +116,7 @@ def train_images(
     classifier = ImageClassifier(
         data,
         model,
+        model_options=model_options,
         seed=seed,
         device=device,
         precision=precision,

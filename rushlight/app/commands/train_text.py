@@ -30,10 +30,13 @@ def train_text(
     valid_fraction: text_options.ValidFraction = 0.2,
     batch_size: text_options.BatchSize = None,
     window: text_options.Window = None,
+    fixed_window: text_options.FixedWindow = False,
+    same_start: text_options.SameStart = False,
     model: text_options.Model = "lstm",
     hidden_size: text_options.HiddenSize = None,
     layers: text_options.Layers = None,
     dropout: text_options.Dropout = None,
+    model_option: training_options.ModelOption = None,
     lr: training_options.Lr = None,
     optimizer: training_options.Optimizer = None,
     schedule: training_options.Schedule = None,
@@ -61,6 +64,8 @@ def train_text(
       rushlight train text letters/ --encoding latin-1 --tokens word
     """
     rates = options.parse_learning_rates(lr)
+    model_options = text_options.model_options(hidden_size, layers, dropout)
+    model_options |= training_options.parse_model_options(model_option)
     length = training_options.Length(minutes, epochs, steps, cycles, cycle_length, cycle_multiplier, schedule).checked()
 
     from rushlight.app.text_runs import TextSource, train_text_into_run_folder
@@ -85,11 +90,13 @@ def train_text(
         replace_invalid=replace_invalid,
         valid_fraction=valid_fraction,
     )
-    data = source.load(batch_size=batch_size, window=window, seed=seed, device=device)
+    data = source.load(
+        batch_size=batch_size, window=window, vary=not fixed_window, shift=not same_start, seed=seed, device=device
+    )
     language_model = LanguageModel(
         data,
         model,
-        model_options=text_options.model_options(hidden_size, layers, dropout),
+        model_options=model_options,
         optimizer=optimizer,
         seed=seed,
         device=device,
