@@ -56,6 +56,16 @@ def ladder(
             show_default=False,
         ),
     ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            "--lr",
+            metavar="NUMBER",
+            callback=options.positive,
+            help="With --equal-epochs: the highest learning rate, one for all rungs. Without it: each rung's own.",
+            show_default=False,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -87,6 +97,8 @@ def ladder(
     chosen = parse_rungs(rungs, TEXT_RUNGS if is_text else IMAGE_RUNGS)
     if is_text and equal_epochs is not None:
         raise InputError("--equal-epochs is for images; for a text, use --epochs-scale")
+    if lr is not None and equal_epochs is None:
+        raise InputError("--lr goes with --equal-epochs; the recipes have rates of their own")
 
     from rushlight.runtime.files import write_json
     from rushlight.runtime.memory import reuse_freed_memory
@@ -97,7 +109,7 @@ def ladder(
     if is_text:
         result = _text_ladder(data, chosen, numbers, epochs_scale, encoding, device)
     else:
-        result = _image_ladder(data, chosen, numbers, epochs_scale, equal_epochs, device, precision)
+        result = _image_ladder(data, chosen, numbers, epochs_scale, equal_epochs, lr, device, precision)
     if output is not None:
         write_json(output, result)
     if as_json:
@@ -112,6 +124,7 @@ def _image_ladder(
     seeds: range,
     epochs_scale: float,
     equal_epochs: int | None,
+    lr: float | None,
     device: str,
     precision: str,
 ) -> Any:
@@ -132,6 +145,7 @@ def _image_ladder(
         seeds,
         epochs_scale=epochs_scale,
         equal_epochs=equal_epochs,
+        lr=lr,
         device=device,
         precision=precision,
         report=note,
