@@ -85,3 +85,38 @@ def test_photographs_of_any_size(data_folder: Path, environment: dict[str, str],
     assert accuracy.n == 400
     assert accuracy.interval is not None
     assert accuracy.interval[0] > 0.5  # better than a coin
+
+
+@pytest.mark.data
+def test_a_book_is_learned_and_written_on(data_folder: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    if not (data_folder / "nietzsche.txt").is_file():
+        pytest.skip(f"there is no nietzsche.txt in '{data_folder}'")
+    environment = environment | {"RUSHLIGHT_DATA": str(data_folder)}
+    words = [
+        "train",
+        "text",
+        "nietzsche",
+        "--lowercase",
+        "--minimum-frequency",
+        "3",
+        "--epochs",
+        "3",
+        "--output",
+        "run",
+    ]
+    small = ["--hidden-size", "160", "--layers", "1", "--dropout", "0.1", "--window", "50"]
+    done = subprocess.run(
+        [*PROGRAM, *words, *small, "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=250,
+        env=environment, check=True,
+    )  # fmt: skip
+    loss = Measured.from_json(json.loads(done.stdout)["results"]["valid"]["loss"])
+    assert loss.interval is not None
+    assert loss.interval[1] < 2.0  # all characters alike: 4.0
+    written = subprocess.run(
+        [*PROGRAM, "generate", "run", "for thos", "--length", "400", "--seed", "0"], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    words_written = written.split()
+    assert len(words_written) > 40
+    text = (data_folder / "nietzsche.txt").read_text(encoding="latin-1").lower().split()
+    assert sum(word in set(text) for word in words_written) > 0.5 * len(words_written)
