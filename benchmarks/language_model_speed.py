@@ -11,6 +11,7 @@ Both sides take turns in one process; the median of the rounds counts.
 import argparse
 import math
 import time
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -66,9 +67,9 @@ def plain(data: TextData, sizes: dict[str, int], steps: int) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def ours(data: TextData, sizes: dict[str, int], steps: int) -> float:
+def ours(data: TextData, sizes: dict[str, int], steps: int, precision: str) -> float:
     """Tokens a second of `LanguageModel`."""
-    model = LanguageModel(data, "lstm", model_options=dict(sizes), device="cpu")
+    model = LanguageModel(data, "lstm", model_options=dict(sizes), device="cpu", precision=precision)
     model.learner.data = type(model.learner.data)(
         data.train
     )  # nothing to validate on: the plain script does not either
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", default="float32", help="of LanguageModel; the plain script has float32")
     arguments = parser.parse_args()
     reuse_freed_memory()
     data = TextData.from_name(
@@ -97,13 +99,14 @@ def main() -> None:
     sizes = {name: getattr(arguments, name) for name in ("embedding_size", "hidden_size", "layers")}
     if arguments.steps > len(data.train):
         parser.error(f"at most {len(data.train)} steps, which is an epoch")
-    for measure in (plain, ours):  # warm-up
+    ours_here = partial(ours, precision=arguments.precision)
+    for measure in (plain, ours_here):  # warm-up
         measure(data, sizes, 3)
     ratios, speeds = [], []
     for number in range(arguments.rounds):
-        pair = (plain, ours) if number % 2 else (ours, plain)
+        pair = (plain, ours_here) if number % 2 else (ours_here, plain)
         found = {measure: measure(data, sizes, arguments.steps) for measure in pair}
-        ratios.append(found[ours] / found[plain])
+        ratios.append(found[ours_here] / found[plain])
         speeds.append(found[plain])
     ratios.sort()
     print(f"the plain script trains on {median(speeds):,.0f} characters a second; {torch.get_num_threads()} threads")

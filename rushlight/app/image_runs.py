@@ -110,6 +110,7 @@ def train_into_run_folder(
         evaluation = None if data.valid is None else classifier.evaluate("valid")
         trained = TrainedRun(run.folder.path, classifier, evaluation, run.seconds)
         run.finish(
+            classifier,
             arguments or {},
             data=asdict(source) | {"size": data.size, "fingerprint": data.fingerprint},
             results={} if evaluation is None else {"valid": evaluation},

@@ -86,10 +86,13 @@ class RunInProgress:
         """How long the run has been going on."""
         return time.monotonic() - self._clock
 
-    def finish(self, arguments: Mapping[str, Any], data: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def finish(
+        self, task: Trainable, arguments: Mapping[str, Any], data: Mapping[str, Any], results: Mapping[str, Any]
+    ) -> None:
         """Write `run.json`.
 
         Args:
+            task: what was trained.
             arguments: what the person chose.
             data: where the data came from, and its fingerprint.
             results: measured quantities by the part they were measured on.
@@ -99,6 +102,8 @@ class RunInProgress:
                 "command": sys.argv,
                 "arguments": dict(arguments),
                 "versions": environment_versions(),
+                "device": str(task.learner.device),
+                "precision": task.learner.precision.name,
                 "data": dict(data),
                 "results": dict(results),
                 "started": self._started.isoformat(timespec="seconds"),

@@ -194,6 +194,7 @@ def train_text_into_run_folder(
         seconds = run.seconds
         trained = TrainedTextRun(run.folder.path, model, model.evaluate(), baselines(data), seconds)
         run.finish(
+            model,
             arguments or {},
             data=asdict(source) | {"fingerprint": data.fingerprint},
             results=trained.results(),

@@ -79,9 +79,10 @@ class QuasiRecurrent(nn.Module):
     def forward(self, inputs: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Inputs (T, B, E), and c (B, H) and the last input (B, E), to outputs (T, B, H) and the new two."""
         memory, last = state
-        pairs = torch.cat([torch.cat([last[None], inputs[:-1]]), inputs], dim=2)
+        pairs = torch.cat([torch.cat([last[None].to(inputs.dtype), inputs[:-1]]), inputs], dim=2)
         candidate, keep, show = self.linear(pairs).chunk(3, dim=2)
-        memories = FastRunningAverage.apply(torch.tanh(candidate), torch.sigmoid(keep), memory)
+        # In float32 also under autocast: a long average of rounded numbers would stand still.
+        memories = FastRunningAverage.apply(torch.tanh(candidate.float()), torch.sigmoid(keep.float()), memory)
         return torch.sigmoid(show) * memories, (memories[-1], inputs[-1])
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:

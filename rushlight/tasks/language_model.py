@@ -15,7 +15,7 @@ from rushlight.inference.writer import Writer
 from rushlight.nn.language_model import map_state
 from rushlight.nn.language_models import LANGUAGE_MODELS, build_language_model
 from rushlight.nn.regularisers import activation_penalty, change_penalty
-from rushlight.runtime.device import select_device
+from rushlight.runtime.device import has_bfloat16_tiles, select_device
 from rushlight.runtime.errors import InputError, nearest_name
 from rushlight.runtime.seeds import seed_everything
 from rushlight.training.callbacks import Callback
@@ -78,7 +78,8 @@ class LanguageModel:
         penalties: strengths of the activation penalty and of its temporal form.
         seed: of the first weights and of dropout.
         device: `auto` or a device name of PyTorch.
-        precision: `auto` is float32: on a CPU recurrent layers gain nothing from bfloat16.
+        precision: `auto`, which is bfloat16 where the device multiplies whole tiles of it and float32 elsewhere; or one
+            of the two.
 
     Attributes:
         learner: the `Learner` beneath, for everything that this class does not offer.
@@ -111,13 +112,15 @@ class LanguageModel:
         self._recipe_is_default = optimizer is None
         self.device = select_device(device)
         seed_everything(seed)
+        if precision == "auto":
+            precision = "bfloat16" if has_bfloat16_tiles(self.device) else "float32"
         self.learner = Learner(
             model if isinstance(model, nn.Module) else self._named_model(),
             data,
             forward_step=LanguageModelStep(*penalties),
             optimizer=optimizer or OPTIMIZER,
             device=device,
-            precision="float32" if precision == "auto" else precision,
+            precision=precision,
         )
 
     # --- training ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rushlight.runtime.device import has_native_bfloat16, select_device, select_precision
+from rushlight.runtime import device
+from rushlight.runtime.device import has_bfloat16_tiles, has_native_bfloat16, select_device, select_precision
 from rushlight.runtime.errors import InputError
 
 CPU = torch.device("cpu")
@@ -40,3 +41,13 @@ def test_matrix_products_run_in_the_precision(name, dtype):
 
 def test_auto_takes_bfloat16_only_where_the_processor_has_it():
     assert select_precision("auto", CPU).name == ("bfloat16" if has_native_bfloat16(CPU) else "float32")
+
+
+@pytest.mark.parametrize(
+    ("flags", "native", "tiles"),
+    [(set(), False, False), ({"avx512_bf16"}, True, False), ({"avx512_bf16", "amx_bf16"}, True, True)],
+)
+def test_tiles_of_bfloat16_are_more_than_having_it(monkeypatch, flags, native, tiles):
+    monkeypatch.setattr(device, "_processor_flags", lambda: frozenset(flags))
+    assert has_native_bfloat16(CPU) is native
+    assert has_bfloat16_tiles(CPU) is tiles
