@@ -28,6 +28,15 @@ from rushlight.training.schedules import Schedule, cosine
 # The recipe where nothing else is asked for: usual for an LSTM of some hundred units on a text of about a megabyte.
 OPTIMIZER, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = "adamw", 4e-3, 0.1, 0.5
 WARM_UP = 0.05  # of training; a recurrent net that starts at the full rate may never recover
+MOST_EPOCHS, LEAST_TOKENS, MOST_EPOCHS_OF_FEW = 18, 2_000_000, 100  # see `epochs_for`
+
+
+def epochs_for(tokens: int) -> int:
+    """How many passes over a text are worth making at most, however much time is left: more learn it by heart.
+
+    A short text is gone through more often, until as many tokens were seen as it takes to learn anything.
+    """
+    return max(MOST_EPOCHS, min(MOST_EPOCHS_OF_FEW, LEAST_TOKENS // max(1, tokens)))
 
 
 class LanguageModelStep:
@@ -140,7 +149,10 @@ class LanguageModel:
         """Train, as `Learner.fit`; `callbacks` are for this fit only.
 
         Without a rate, a weight decay or a schedule, those of the recipe are used: a cosine after a short warm-up.
+        Under a time limit alone, training ends sooner where more passes would only learn the text by heart.
         """
+        if minutes is not None and epochs is None and steps is None and self._recipe_is_default:
+            epochs = epochs_for(self.data.train.samples)
         lr, weight_decay = self._rates(lr, weight_decay)
         with self.learner.callbacks_for_one_fit(callbacks):
             self.learner.fit(

@@ -339,7 +339,7 @@ def test_a_missing_run_is_an_input_error(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"task": "text"}, "'text'"),
+        ({"task": "text"}, "a language model"),
         ({"task": None}, "None"),
         ({"model": "os.system"}, "os.system"),
         ({"model": "fully_conected"}, "did you mean 'fully_connected'"),

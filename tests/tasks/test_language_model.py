@@ -9,7 +9,13 @@ from rushlight.data.text import TextData
 from rushlight.inference.writer import Writer
 from rushlight.nn.language_model import RecurrentLanguageModel, map_state
 from rushlight.runtime.errors import InputError
-from rushlight.tasks.language_model import LanguageModel, LanguageModelStep
+from rushlight.tasks.language_model import (
+    MOST_EPOCHS,
+    MOST_EPOCHS_OF_FEW,
+    LanguageModel,
+    LanguageModelStep,
+    epochs_for,
+)
 from rushlight.training.saving import CycleCheckpoints
 
 SMALL = {"hidden_size": 32, "embedding_size": 16, "layers": 1, "dropout": 0.1}
@@ -58,6 +64,12 @@ def test_a_time_limit_is_kept(data):
     model = LanguageModel(data, model_options=SMALL, device="cpu").fit(minutes=0.03)
     assert model.learner.progress == 1.0
     assert "valid_loss" in model.learner.history[-1]
+
+
+def test_more_time_than_the_text_is_worth_is_not_spent():
+    assert epochs_for(490_000) == MOST_EPOCHS
+    assert epochs_for(40_000) == 50
+    assert epochs_for(100) == MOST_EPOCHS_OF_FEW
 
 
 def test_the_finder_changes_nothing_not_even_the_state(data):
