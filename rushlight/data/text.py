@@ -90,7 +90,7 @@ class TextOptionValues(TypedDict, total=False):
 class TextData:
     """One text as numbers in three parts: `train`, `valid` to choose by, and `test` to look at once.
 
-    Make one with `from_files`, `from_text` or `from_name`; each takes the fields of `TextOptions` by name. The
+    Make one with `from_files` or `from_name`; each takes the fields of `TextOptions` by name. The
     vocabulary is learned from the training part alone.
 
     Attributes:
@@ -160,9 +160,7 @@ class TextData:
         chosen = text_options(options)
         source = _files(train, chosen)
         name = name or source.paths[0].stem
-        return cls._read(
-            name, source, None if valid is None else _files(valid, chosen), None if test is None else test, chosen
-        )
+        return cls._read(name, source, None if valid is None else _files(valid, chosen), test, chosen)
 
     @classmethod
     def from_name(cls, name_or_path: str | Path, **options: Unpack[TextOptionValues]) -> TextData:
@@ -200,7 +198,9 @@ class TextData:
     def _read(
         cls, name: str, train: TextFiles, valid: TextFiles | None, test: Paths | None, options: TextOptions
     ) -> TextData:
-        store = TokenStore(train.paths if valid is None else [*train.paths, *valid.paths], _reading(options))
+        # The same files are another text where they are parts of their own and not one text that is cut.
+        parts = f"{len(train.paths)} files train, {'the end' if valid is None else 'the others'} validate"
+        store = TokenStore([*train.paths, *([] if valid is None else valid.paths)], f"{parts}; {_reading(options)}")
         kept = store.read()
         tokenizer_type = tokenizer_class(options.tokens)
         if kept is None:

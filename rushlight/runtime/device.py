@@ -64,8 +64,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def has_bfloat16_tiles(device: torch.device) -> bool:
     """Whether the device multiplies whole tiles of bfloat16 at once: tensor cores, or AMX in a CPU.
 
-    Recurrent layers gain from bfloat16 only there. On one core with AMX an LSTM of 512 units trained 3.3 times as fast
-    as in float32, on cores with AVX-512 alone it gained nothing (`benchmarks/language_model_speed.py --precision`).
+    Recurrent layers gain from bfloat16 only there; `benchmarks/language_model_speed.py --precision bfloat16` measures
+    it.
     """
     if device.type == "cpu":
         return "amx_bf16" in _processor_flags()

@@ -199,3 +199,14 @@ def test_a_text_is_read_by_any_kind_of_token_and_comes_back_from_the_cache(book,
     first, again = (TextData.from_files(book, tokens=tokens, device="cpu") for _ in range(2))
     assert text_of(first, "train") + text_of(first, "valid") == "".join(LINES)
     assert again.fingerprint == first.fingerprint
+
+
+def test_the_same_files_as_one_text_and_as_parts_are_two_texts_in_the_cache(tmp_path):
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("".join(LINES))
+    second.write_text("of the line text 0123456789\n" * 5)
+    joined = TextData.from_files([first, second], device="cpu")
+    apart = TextData.from_files(first, second, device="cpu")
+    assert text_of(apart, "train") == first.read_text()
+    assert text_of(apart, "valid") == second.read_text()
+    assert text_of(joined, "train") != text_of(apart, "train")
