@@ -11,8 +11,23 @@ Seeds that are done already (in the folder `runs/benchmarks`) are not run again,
 """
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from command_line import FOLDER, over_seeds, trained_and_measured
+
+TEXT = ["text", "nietzsche", "--lowercase", "--minimum-frequency", "3"]
+
+
+def run_folder(minutes: float, seed: int) -> Path:
+    """Where the run of a seed is."""
+    return FOLDER / f"nietzsche-{minutes:g}-minutes-seed-{seed}"
+
+
+def measured(minutes: float, seed: int) -> dict[str, Any]:
+    """What a run of a seed is worth; it is trained if it is not there yet."""
+    words = [*TEXT, "--minutes", f"{minutes:g}", "--seed", str(seed)]
+    return trained_and_measured(run_folder(minutes, seed), words, [])
 
 
 def main() -> None:
@@ -22,16 +37,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
 
-    def loss(seed: int) -> float:
-        result = trained_and_measured(
-            FOLDER / f"nietzsche-{arguments.minutes:g}-minutes-seed-{seed}",
-            ["text", "nietzsche", "--lowercase", "--minimum-frequency", "3", "--minutes", f"{arguments.minutes:g}",
-             "--seed", str(seed)],
-            [],
-        )  # fmt: skip
-        return result["loss"]["value"]
-
-    over_seeds(arguments.seeds, loss, "nats a character", decimals=4)
+    over_seeds(
+        arguments.seeds, lambda seed: measured(arguments.minutes, seed)["loss"]["value"], "nats a character", decimals=4
+    )
 
 
 if __name__ == "__main__":

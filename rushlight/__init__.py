@@ -19,8 +19,10 @@ from rushlight.version import __version__
 if TYPE_CHECKING:
     from rushlight.data.images import ImageData
     from rushlight.data.text import TextData
+    from rushlight.inference.explain import Explainer
     from rushlight.inference.predictor import Predictor
     from rushlight.inference.writer import Writer
+    from rushlight.runtime.distributed import started_processes
     from rushlight.runtime.measured import Measured
     from rushlight.runtime.memory import reuse_freed_memory
     from rushlight.tasks.image_classifier import ImageClassifier
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
     from rushlight.training.optimizers import rmsprop as RMSProp
     from rushlight.training.optimizers import sgd as SGD
     from rushlight.training.resizing import ProgressiveResizing
+    from rushlight.training.resuming import Resumable
     from rushlight.training.saving import CycleCheckpoints, SaveEachEpoch
     from rushlight.training.stopping import EarlyStopping, KeepBest
+    from rushlight.training.tracking import Tracker
 
 __all__ = [
     "SGD",
@@ -55,6 +59,7 @@ __all__ = [
     "CrossEntropy",
     "CycleCheckpoints",
     "EarlyStopping",
+    "Explainer",
     "GradientClipping",
     "ImageClassifier",
     "ImageData",
@@ -68,19 +73,24 @@ __all__ = [
     "Predictor",
     "ProgressiveResizing",
     "RMSProp",
+    "Resumable",
     "SaveEachEpoch",
     "ShowProgress",
     "TextData",
+    "Tracker",
     "Writer",
     "__version__",
     "reuse_freed_memory",
+    "started_processes",
 ]
 
 _HOME = {
     "ImageData": "data.images",
     "TextData": "data.text",
+    "Explainer": "inference.explain",
     "Predictor": "inference.predictor",
     "Writer": "inference.writer",
+    "started_processes": "runtime.distributed",
     "Measured": "runtime.measured",
     "reuse_freed_memory": "runtime.memory",
     "ImageClassifier": "tasks.image_classifier",
@@ -94,10 +104,12 @@ _HOME = {
     "Accuracy": "training.metrics",
     "Muon": "training.muon",
     "ProgressiveResizing": "training.resizing",
+    "Resumable": "training.resuming",
     "CycleCheckpoints": "training.saving",
     "SaveEachEpoch": "training.saving",
     "EarlyStopping": "training.stopping",
     "KeepBest": "training.stopping",
+    "Tracker": "training.tracking",
     **dict.fromkeys(("SGD", "Adagrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSProp"), "training.optimizers"),
 }
 

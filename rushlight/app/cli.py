@@ -1,26 +1,41 @@
 """The command `rushlight`: which commands there are, and the entry point that runs one."""
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rushlight.app.commands.data import get_data, list_data
+from rushlight.app.command_lines import with_options_of
+from rushlight.app.commands.ablate import ablate_images, ablate_text
+from rushlight.app.commands.check import check
+from rushlight.app.commands.data import cache, get_data, list_data
+from rushlight.app.commands.data_curve import data_curve
 from rushlight.app.commands.demo import demo
 from rushlight.app.commands.evaluate import evaluate
+from rushlight.app.commands.explain import explain
+from rushlight.app.commands.export import export
 from rushlight.app.commands.generate import generate
 from rushlight.app.commands.ladder import ladder
 from rushlight.app.commands.lr_find import lr_find_images, lr_find_text
+from rushlight.app.commands.mix import mix
 from rushlight.app.commands.predict import predict
+from rushlight.app.commands.report import report
 from rushlight.app.commands.score import score
+from rushlight.app.commands.studio import studio
 from rushlight.app.commands.summary import summary
 from rushlight.app.commands.train_images import train_images
 from rushlight.app.commands.train_text import train_text
-from rushlight.app.failures import INTERRUPTED, TERMINATED, report_failure
-from rushlight.app.options import CommandGroup, GroupedHelp
+from rushlight.app.commands.tune import tune_images, tune_text
+from rushlight.app.failures import INTERRUPTED, report_failure
+from rushlight.app.options import CommandGroup, GroupedHelp, TrainingHelp
+from rushlight.app.resume_options import ResumableCommand
+from rushlight.app.study_options import NOT_OF_A_STUDY
+from rushlight.runtime.distributed import started_processes
+from rushlight.runtime.errors import Interrupted, RushlightError
+from rushlight.runtime.stop_signals import leave_on_signals, signal_left_on
+from rushlight.runtime.waiting import let_threads_sleep_if_busy
 from rushlight.version import __version__
 
 
@@ -54,25 +69,41 @@ def _root(
 def build_app() -> typer.Typer:
     """The whole command tree. A new command is a function in `commands/` and one line here."""
     train = _group("Train a model on your data.", _help_if_alone)
-    train.command("images", cls=GroupedHelp)(train_images)
-    train.command("text", cls=GroupedHelp)(train_text)
+    train.command("images", cls=ResumableCommand)(train_images)
+    train.command("text", cls=ResumableCommand)(train_text)
     lr_find = _group("Suggest a learning rate.", _help_if_alone)
-    lr_find.command("images", cls=GroupedHelp)(lr_find_images)
-    lr_find.command("text", cls=GroupedHelp)(lr_find_text)
-    data = _group("List and fetch known data sets.", _help_if_alone)
+    lr_find.command("images", cls=TrainingHelp)(lr_find_images)
+    lr_find.command("text", cls=TrainingHelp)(lr_find_text)
+    ablate = _group("Compare ways to train, over several seeds.", _help_if_alone)
+    ablate.command("images", cls=GroupedHelp)(with_options_of(ablate_images, train_images, NOT_OF_A_STUDY))
+    ablate.command("text", cls=GroupedHelp)(with_options_of(ablate_text, train_text, NOT_OF_A_STUDY))
+    tune = _group("Search for better settings.", _help_if_alone)
+    tune.command("images", cls=GroupedHelp)(with_options_of(tune_images, train_images, NOT_OF_A_STUDY))
+    tune.command("text", cls=GroupedHelp)(with_options_of(tune_text, train_text, NOT_OF_A_STUDY))
+    data = _group("List and fetch known data sets, and see what is kept.", _help_if_alone)
     data.command("list", cls=GroupedHelp)(list_data)
     data.command("get", cls=GroupedHelp)(get_data)
+    data.command("cache", cls=GroupedHelp)(cache)
 
     app = _group(_HELP, _root)
     app.command("demo", cls=GroupedHelp)(demo)
+    app.command("check", cls=GroupedHelp)(check)
     app.add_typer(train, name="train")
     app.command("evaluate", cls=GroupedHelp)(evaluate)
     app.command("predict", cls=GroupedHelp)(predict)
+    app.command("explain", cls=GroupedHelp)(explain)
+    app.command("report", cls=GroupedHelp)(report)
     app.command("generate", cls=GroupedHelp)(generate)
     app.command("score", cls=GroupedHelp)(score)
+    app.command("mix", cls=GroupedHelp)(mix)
     app.add_typer(lr_find, name="lr-find")
+    app.add_typer(ablate, name="ablate")
+    app.add_typer(tune, name="tune")
     app.command("summary", cls=GroupedHelp)(summary)
+    app.command("data-curve", cls=GroupedHelp)(data_curve)
     app.command("ladder", cls=GroupedHelp)(ladder)
+    app.command("export", cls=GroupedHelp)(export)
+    app.command("studio", cls=GroupedHelp)(studio)
     app.add_typer(data, name="data")
     return app
 
@@ -105,26 +136,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     if arguments is None:  # this process is ours
-        signal.signal(signal.SIGTERM, _leave_on_termination)
+        leave_on_signals()
         if isinstance(sys.stdout, TextIOWrapper):  # a file name may hold what the terminal cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
+        let_threads_sleep_if_busy()
     command = typer.main.get_command(build_app())
     try:
-        result = command.main(
-            args=None if arguments is None else list(arguments), prog_name="rushlight", standalone_mode=False
-        )
+        with started_processes():
+            result = command.main(
+                args=None if arguments is None else list(arguments), prog_name="rushlight", standalone_mode=False
+            )
         sys.stdout.flush()
     except Exception as error:
+        if signal_left_on() and not isinstance(error, RushlightError):
+            error = Interrupted("stopped at once", signal_left_on())
         return report_failure(error)
     except KeyboardInterrupt:
         result = INTERRUPTED
     if result == INTERRUPTED:
         print("interrupted", file=sys.stderr)
     return result if isinstance(result, int) else 0
-
-
-def _leave_on_termination(number: int, frame: Any) -> None:
-    raise SystemExit(TERMINATED)  # unwinds the stack, so that files are closed and the run folder is released
 
 
 if __name__ == "__main__":

@@ -1,15 +1,41 @@
 """The demonstration: a classifier of handwritten digits, from nothing, in about a minute."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rushlight.app.image_runs import ImageSource, TrainedRun, train_into_run_folder
+from rushlight.app.report.kinds import report_trained
+from rushlight.app.runs import Keeping, add_result
+from rushlight.inference.evaluation import Evaluation
 from rushlight.runtime.files import atomic_write_bytes
 from rushlight.tasks.image_classifier import ImageClassifier
 
 DATASET = "digits"
 
 
-def run_demo(minutes: float, seed: int, device: str, precision: str, output: Path | None) -> TrainedRun:
+@dataclass(frozen=True)
+class DemoRun:
+    """What the demonstration left behind.
+
+    Attributes:
+        trained: the run.
+        test: on the test images, which played no part before.
+        report: the page about it.
+    """
+
+    trained: TrainedRun
+    test: Evaluation
+    report: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        result = self.trained.to_json()
+        result["results"]["test"] = self.test.to_json()
+        return result | {"report": str(self.report)}
+
+
+def run_demo(minutes: float, seed: int, device: str, precision: str, output: Path | None) -> DemoRun:
     """Train on scikit-learn's 1,797 handwritten digits, which need no download.
 
     Args:
@@ -28,10 +54,14 @@ def run_demo(minutes: float, seed: int, device: str, precision: str, output: Pat
         classifier,
         lambda _, callbacks: classifier.fit(minutes=minutes, callbacks=callbacks),
         output=output,
+        keeping=Keeping(("demo", "--output")),
         arguments={"minutes": minutes, "seed": seed, "device": device, "precision": precision},
     )
+    assert trained is not None  # the demonstration runs in one process
     _write_samples(trained)
-    return trained
+    test = classifier.evaluate("test")
+    add_result(trained.folder, "test", test)
+    return DemoRun(trained, test, report_trained(trained))
 
 
 def sample_files(trained: TrainedRun) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from rushlight.runtime.errors import MemoryLimitError, RushlightError, StorageError, nearest_name
+from rushlight.runtime.errors import Interrupted, MemoryLimitError, RushlightError, StorageError, nearest_name
 
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the number of the signal, as shells count
 
@@ -20,7 +20,7 @@ _ParserError: Any = _UsageError.__bases__[0]
 
 
 def report_failure(error: Exception) -> int:
-    """Print the one line of an error.
+    """Print the one line of an error; of several processes that all have it, the first does.
 
     Args:
         error: what ended a command.
@@ -31,17 +31,22 @@ def report_failure(error: Exception) -> int:
     Raises:
         Exception: `error` itself, where it is no person's doing but a fault of ours.
     """
+    if _is_told_by_another(error):
+        return error.exit_code if isinstance(error, RushlightError) else 2
     if isinstance(error, BrokenPipeError):  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1  # as typer does where it meets this first
     if isinstance(error, typer.Abort):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    if isinstance(error, Interrupted):
+        print(f"interrupted: {error}", file=sys.stderr)
+        return error.exit_code
     if isinstance(error, RushlightError):
         message, code = str(error), error.exit_code
     elif isinstance(error, _ParserError):
         message, code = _usage_message(error), 2
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         message = "out of memory: use a smaller --batch-size or --size, or close other programs"
         code = MemoryLimitError.exit_code
     elif isinstance(error, OSError) and error.filename is not None:
@@ -52,6 +57,13 @@ def report_failure(error: Exception) -> int:
         raise error
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return code
+
+
+def _is_told_by_another(error: Exception) -> bool:
+    """Whether several processes have this error, and this is not the first of them."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        return False
+    return isinstance(error, Interrupted | _ParserError) or getattr(error, "is_known_to_all", False)
 
 
 def _usage_message(error: Any) -> str:
@@ -68,8 +80,9 @@ def _usage_message(error: Any) -> str:
     return f"{message} (see: {context.command_path} --help)"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory could not be had, of the machine or of a device."""
+    if isinstance(error, MemoryError | MemoryLimitError):
         return True
     torch = sys.modules.get("torch")  # not imported for this: where torch raised, it is there
     if torch is None or not isinstance(error, RuntimeError):

@@ -3,16 +3,18 @@
 The command `train images` and the demo share this: what they leave on disk is the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rushlight.app import plots
-from rushlight.app.runs import Fit, RunInProgress
+from rushlight.app.evaluation_pictures import draw_evaluation
+from rushlight.app.resuming import facts_of_run
+from rushlight.app.runs import Fit, Keeping, RunInProgress
 from rushlight.data.catalog import DATASETS
 from rushlight.data.images import ImageData
-from rushlight.inference.evaluation import Evaluation
+from rushlight.runtime.distributed import is_writer
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.terminal import note
 from rushlight.tasks.image_classifier import ImageClassifier
@@ -28,15 +30,23 @@ class ImageSource:
         name_or_path: a name of the catalog, or the absolute path of a folder or CSV file.
         size: width and height in pixels; None lets the images decide.
         valid_fraction: part of the training images set aside, where the folder has no validation part.
-        seed: of that choice.
+        seed: of the training, and of that choice where it has no seed of its own.
+        train_images: how many of the training images were used; None for all.
         fit_all: whether the validation part was trained on too.
+        split_seed: of that choice; `seed` if None.
+        target: what was learned about them: `label`, `labels`, `number`, or `auto` for what they look like.
+        columns: which columns of a table hold it; None for those called `label` or the like.
     """
 
     name_or_path: str
     size: int | None = None
     valid_fraction: float = 0.2
     seed: int = 0
+    train_images: int | None = None
     fit_all: bool = False
+    split_seed: int | None = None
+    target: str = "auto"
+    columns: Sequence[str] | None = None
 
     @classmethod
     def of(cls, name_or_path: str, **settings: Any) -> "ImageSource":
@@ -63,13 +73,13 @@ class TrainedRun:
     Attributes:
         folder: the run folder.
         classifier: the trained classifier.
-        evaluation: on the validation part; None where there is none.
+        evaluation: on the validation part, an `Evaluation` or that of another kind of target; None where there is none.
         seconds: from the first training step to the saved model.
     """
 
     folder: Path
     classifier: ImageClassifier
-    evaluation: Evaluation | None
+    evaluation: Any
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +96,9 @@ def train_into_run_folder(
     *,
     output: Path | None = None,
     arguments: Mapping[str, Any] | None = None,
-) -> TrainedRun:
+    choose_thresholds: bool = False,
+    keeping: Keeping | None = None,
+) -> TrainedRun | None:
     """Train, measure on the validation part, and leave everything about it in a run folder.
 
     Args:
@@ -96,44 +108,49 @@ def train_into_run_folder(
         fit: trains the classifier; it is given the run folder and the callbacks that keep it up to date.
         output: the run folder to make; the next free one under `runs/images/` if None.
         arguments: what the person chose, for `run.json`.
+        choose_thresholds: as in `ImageClassifier.calibrate`.
+        keeping: how the run is kept against interruptions.
+
+    Returns:
+        What was left behind; None in all of several processes but the first, which alone measures and writes.
 
     Raises:
-        InputError: `output` already holds a run.
+        InputError: `output` already holds a finished run, or was begun with other data or settings.
+        Interrupted: a signal came; the state is saved.
         StorageError: the folder cannot be written.
         NonFiniteError: the loss became non-finite; the last good model is saved.
     """
     note(data.summary())
-    with RunInProgress.create(output, "images", data.name) as run:
-        run.fit(classifier, fit)
-        classifier.calibrate()
+    with RunInProgress.create(output, "images", data.name, keeping) as run:
+        facts = facts_of_run("images", dict(arguments or {}) | {"images": source.name_or_path}, data.fingerprint)
+        run.fit(classifier, fit, facts, classifier.decisions)
+        if not is_writer():
+            return None
+        classifier.calibrate(choose_thresholds)
         classifier.save(run.folder.model)
         evaluation = None if data.valid is None else classifier.evaluate("valid")
         trained = TrainedRun(run.folder.path, classifier, evaluation, run.seconds)
+        write_pictures(trained)
         run.finish(
             classifier,
             arguments or {},
-            data=asdict(source) | {"size": data.size, "fingerprint": data.fingerprint},
+            data=asdict(source) | {"size": data.size, "target": data.target, "fingerprint": data.fingerprint},
             results={} if evaluation is None else {"valid": evaluation},
         )
-        write_pictures(trained)
     return trained
 
 
 def write_pictures(trained: TrainedRun) -> None:
-    """Draw curves, confusion matrix and the most wrong validation images into the run folder."""
+    """Draw curves, what is right and wrong, and the most wrong validation images into the run folder."""
     plots.save(trained.classifier.learner.history.plot(), trained.folder / "curves.png")
     valid, evaluation = trained.classifier.data.valid, trained.evaluation
     if valid is None or evaluation is None:
         return
-    plots.save(plots.confusion_matrix(evaluation.confusion, evaluation.classes), trained.folder / "confusion.png")
+    draw_evaluation(evaluation, trained.folder)
     worst = evaluation.most_wrong(WORST_SHOWN)
-    pictures = plots.most_wrong(
-        valid.pixels(worst),
-        [evaluation.classes[label] for label in evaluation.targets[worst]],
-        [evaluation.classes[label] for label in evaluation.predictions[worst]],
-        evaluation.probabilities[worst].max(axis=1),
-    )
-    plots.save(pictures, trained.folder / "most_wrong.png")
+    truths = [evaluation.truth_in_words(row) for row in worst]
+    answers = [evaluation.answer_in_words(row) for row in worst]
+    plots.save(plots.most_wrong(valid.pixels(worst), truths, answers), trained.folder / "most_wrong.png")
 
 
 def source_of_run(run_json: Mapping[str, Any], path: Path) -> tuple[ImageSource, str]:

@@ -7,13 +7,34 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from rushlight.runtime.distributed import ranks
 from rushlight.runtime.errors import InputError, nearest_name
 
 
 class CommandGroup(TyperGroup):
     """A group of commands that are listed in the order in which a newcomer needs them."""
 
-    order = ("demo", "train", "evaluate", "predict", "generate", "score", "lr-find", "summary", "ladder", "data")
+    order = (
+        "demo",
+        "check",
+        "train",
+        "evaluate",
+        "predict",
+        "explain",
+        "report",
+        "generate",
+        "score",
+        "mix",
+        "lr-find",
+        "ablate",
+        "tune",
+        "summary",
+        "data-curve",
+        "ladder",
+        "export",
+        "studio",
+        "data",
+    )
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, those that stand in `order` first."""
@@ -22,7 +43,23 @@ class CommandGroup(TyperGroup):
 
 
 class GroupedHelp(TyperCommand):
-    """Help whose options stand under headings, the commonest first, as plain text that copies well."""
+    """Help whose options stand under headings, the commonest first, as plain text that copies well.
+
+    Attributes:
+        trains_in_several_processes: whether `torchrun` may start the command several times.
+    """
+
+    trains_in_several_processes = False
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            InputError: several processes were started for what one does.
+        """
+        if ranks() > 1 and not self.trains_in_several_processes:
+            raise InputError(f"'{ctx.command_path}' runs in one process: start it without torchrun")
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line; required arguments stand in plain capitals, as everywhere else."""
@@ -43,6 +80,12 @@ class GroupedHelp(TyperCommand):
                 formatter.write_dl(records)
 
 
+class TrainingHelp(GroupedHelp):
+    """The same of a command that several processes may run together."""
+
+    trains_in_several_processes = True
+
+
 def positive(value: float | None) -> float | None:
     """Refuse a number that is not above zero (a callback of numeric options)."""
     if value is not None and not value > 0:
@@ -54,6 +97,13 @@ def fraction(value: float | None) -> float | None:
     """Refuse a number outside 0 to 1 (a callback of numeric options)."""
     if value is not None and not 0 <= value < 1:
         raise typer.BadParameter(f"it must lie between 0 and 1, not {value:g}")
+    return value
+
+
+def strictly_between(value: float | None) -> float | None:
+    """Refuse a number that is not above 0 and below 1 (a callback of numeric options)."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"it must lie between 0 and 1, such as 0.95, not at {value:g}")
     return value
 
 
@@ -74,6 +124,11 @@ def parse_learning_rates(text: str | None) -> float | tuple[float, ...] | None:
     return rates[0] if len(rates) == 1 else rates
 
 
+def parse_columns(text: str | None) -> list[str] | None:
+    """Names of columns, with commas between them."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
 def check_name(flag: str, name: str | None, known: Iterable[str]) -> None:
     """Refuse a name that is not among the known ones; None stands for the default.
 
@@ -91,8 +146,8 @@ Images = Annotated[
     str,
     typer.Argument(
         metavar="IMAGES",
-        help="A folder with one folder of images for each class, a CSV file of file and label, or the name "
-        "of a known data set ('rushlight data list' shows them).",
+        help="A folder with one folder of images for each class, a CSV file of files and labels or numbers, or the "
+        "name of a known data set ('rushlight data list' shows them).",
         show_default=False,
     ),
 ]
@@ -104,6 +159,15 @@ Run = Annotated[
         show_default=False,
     ),
 ]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN",
+        help="The folder that training made, such as runs/images/photos-1, or its model.safetensors; or several, of "
+        "which the mean is given too.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(
@@ -111,6 +175,16 @@ Seed = Annotated[
         metavar="NUMBER",
         help="Start of every random choice; the same number repeats a run.",
         rich_help_panel=_MACHINE,
+    ),
+]
+SplitSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--split-seed",
+        metavar="NUMBER",
+        help="Choose the validation images with this number, whatever --seed is: for runs to be compared.",
+        rich_help_panel=_MACHINE,
+        show_default=False,
     ),
 ]
 Device = Annotated[
@@ -156,6 +230,27 @@ Size = Annotated[
         show_default=False,
     ),
 ]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="auto|label|labels|number",
+        help="What to learn from a CSV: label (one of several classes), labels (any of several, 'cat;indoors') or "
+        "number; auto goes by what stands there.",
+        rich_help_panel="Data",
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Which columns of a CSV hold it, with commas. Without it: the one called label or the like; for "
+        "numbers, all columns of numbers.",
+        rich_help_panel="Data",
+        show_default=False,
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(
@@ -185,6 +280,17 @@ ValidFraction = Annotated[
         callback=fraction,
         help="Part of the training images set aside to measure with, where the folder has no valid/.",
         rich_help_panel="Data",
+    ),
+]
+Coverage = Annotated[
+    float | None,
+    typer.Option(
+        "--coverage",
+        metavar="FRACTION",
+        callback=strictly_between,
+        help="Answer with a set of classes, as small as the model can make it, that holds the right one for this part "
+        "of the images, such as 0.95.",
+        show_default=False,
     ),
 ]
 TestTimeAugmentation = Annotated[

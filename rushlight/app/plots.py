@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from rushlight.data.show import image_grid
+from rushlight.inference.evaluation import Evaluation
 from rushlight.runtime.files import atomic_write_bytes
+from rushlight.studies.data_curve import DataCurve
 
 DOTS_PER_INCH = 150
 _NUMBERS_UP_TO = 20  # classes; with more, the cells are too small for their numbers
@@ -55,7 +57,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     axes.set(xlabel="answer of the model", ylabel="true class")
     axes.set_title(f"{int(counts.sum()):,} images, {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right")
     if count <= _NAMES_UP_TO:
-        names = [_shortened(name, 18) for name in classes]
+        names = [shortened(name, 18) for name in classes]
         long = _INCHES_A_LETTER * max(map(len, names), default=0) > (side - 1.6) / count
         axes.set_xticks(range(count), names, rotation=45 if long else 0, ha="right" if long else "center",
                         rotation_mode="anchor" if long else "default")  # fmt: skip
@@ -70,24 +72,78 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def most_wrong(
-    images: np.ndarray, truths: Sequence[str], answers: Sequence[str], probabilities: Sequence[float]
-) -> Figure:
-    """The images on which the model was surest of a wrong answer, each with the truth and the answer.
+def reliability(evaluation: Evaluation) -> Figure:
+    """How often answers were right, beside how sure the model was of them; calibrated, both agree.
+
+    The bars are Wilson's 95 % intervals; below stands how many answers were so sure.
+
+    Args:
+        evaluation: of the images.
+    """
+    bins = evaluation.reliability
+    figure = Figure(figsize=(5, 5.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="as sure as right")
+    filled = [one for one in bins if one.right.n]
+    confidence = [one.confidence for one in filled]
+    rates = [one.right.value for one in filled]
+    intervals = [one.right.interval or (one.right.value,) * 2 for one in filled]
+    errors = np.array([(rate - low, high - rate) for rate, (low, high) in zip(rates, intervals, strict=True)]).T
+    above.errorbar(confidence, rates, np.maximum(errors, 0), fmt="o", color="tab:blue", capsize=3, label="answers")
+    above.set(ylabel="part that was right", ylim=(-0.03, 1.03), xlim=(0, 1))
+    above.set_title(f"{evaluation.n:,} images, calibration error {100 * evaluation.calibration_error.value:.1f} %")
+    above.legend(loc="lower right", frameon=False)
+    below.bar([one.low for one in bins], [one.right.n for one in bins], width=1 / len(bins), align="edge",
+              color="tab:blue", edgecolor="white")  # fmt: skip
+    below.set(xlabel="how sure the model was", ylabel="answers")
+    for axis in (above.yaxis, below.xaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    return figure
+
+
+def most_wrong(images: np.ndarray, truths: Sequence[str], answers: Sequence[str]) -> Figure:
+    """The images about which the model was most wrong, each with the truth and the answer.
 
     Args:
         images: uint8 `(N, H, W, 3)`, the most wrong first.
-        truths: their true classes.
-        answers: what the model said.
-        probabilities: how sure it was of that, 0 to 1.
+        truths: what they are.
+        answers: what the model said, and how sure it was.
     """
     titles = [
-        f"{_shortened(truth)}\nsaid {_shortened(answer)}, {100 * probability:.0f} %"
-        for truth, answer, probability in zip(truths, answers, probabilities, strict=True)
+        f"{shortened(truth, 24)}\nsaid {shortened(answer, 24)}" for truth, answer in zip(truths, answers, strict=True)
     ]
     figure = image_grid(images, titles, columns=min(4, max(2, len(images))))
     headline = "The worst mistakes: what it is,\nand what the model said" if titles else "No mistake"
     figure.suptitle(headline, fontsize=9)
+    return figure
+
+
+def data_curve(found: DataCurve) -> Figure:
+    """Accuracy against the number of training images: a point a seed, the law with its band, and what lies ahead.
+
+    Args:
+        found: the measurements and their laws.
+    """
+    curve = found.curve
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    grid = np.geomspace(curve.sizes[0], found.ahead[-1], 80)
+    band = curve.band(grid)
+    axes.fill_between(grid, band.low, band.high, color="tab:blue", alpha=0.15, linewidth=0, label="95 % band")
+    axes.plot(grid, band.middle, color="tab:blue", linewidth=1.5, label="power law")
+    for seed, column in enumerate(curve.accuracies.T):
+        axes.plot(curve.sizes, column, "o", color="black", markersize=3.5, alpha=0.6,
+                  label="measured, a point a seed" if seed == 0 else None)  # fmt: skip
+    axes.axvline(float(curve.sizes[-1]), color="0.6", linestyle="--", linewidth=1)
+    axes.annotate("all there are", (float(curve.sizes[-1]), 1.01), xycoords=("data", "axes fraction"), ha="center",
+                  fontsize=8, color="0.35")  # fmt: skip
+    ticks = [*curve.sizes.tolist(), *found.ahead.tolist()]
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=45)
+    axes.set(xlabel="training images", ylabel="accuracy on the validation images")
+    axes.set_ylim(top=min(1.005, float(band.high.max()) + 0.01))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -123,5 +179,6 @@ def coloured_text(tokens: Sequence[str], losses: np.ndarray, width: int = 80) ->
     return figure
 
 
-def _shortened(name: str, length: int = 12) -> str:
+def shortened(name: str, length: int = 12) -> str:
+    """A name that fits, with an ellipsis where something is left out."""
     return name if len(name) <= length else name[: length - 1] + "…"

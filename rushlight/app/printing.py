@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rushlight.runtime.files import to_json_value
@@ -21,3 +22,16 @@ def command_line(*words: object) -> str:
     """
     program = "rushlight" if shutil.which("rushlight") else sys.argv[0]
     return shlex.join([program, *map(str, words)])
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table that fits the terminal; in a file or a pipe it is as wide as it needs to be."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False).print(table)

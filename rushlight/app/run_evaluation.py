@@ -9,11 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rushlight.app.evaluation_pictures import draw_evaluation
 from rushlight.app.image_runs import ImageSource, source_of_run
 from rushlight.app.text_runs import TextSource
 from rushlight.data.batches import ImageBatches
 from rushlight.data.images import ImageData
+from rushlight.data.text import TextData
 from rushlight.inference.adaptive import dynamic_evaluation, neural_cache
+from rushlight.inference.answers import AnyEvaluation
+from rushlight.inference.conformal import SetScores
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.model_file import task_of
 from rushlight.inference.predictor import Predictor
@@ -61,6 +65,31 @@ class AdaptiveEvaluations:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class ImageEvaluation:
+    """How good an image classifier is, and how its sets of classes did where a coverage was asked for.
+
+    Attributes:
+        plain: the evaluation.
+        sets: of the coverage that was asked for.
+    """
+
+    plain: AnyEvaluation
+    sets: SetScores | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return self.plain.to_json() | ({} if self.sets is None else {"sets": self.sets.to_json()})
+
+    def table(self) -> str:
+        """As text for a terminal."""
+        return self.plain.table() + ("" if self.sets is None else f"\n\n{self.sets.table()}")
+
+    def write_pictures(self, folder: Path) -> None:
+        """Draw into a folder what is taken for what, or how far off the answers are."""
+        draw_evaluation(self.plain, folder)
+
+
 def evaluate_run(
     run: Path,
     split: str,
@@ -68,11 +97,12 @@ def evaluate_run(
     data: str | None,
     encoding: str | None = None,
     tta: bool = False,
+    coverage: float | None = None,
     dynamic: bool = False,
     cache: bool = False,
     device: str = "auto",
     precision: str = "auto",
-) -> Evaluation | AdaptiveEvaluations:
+) -> ImageEvaluation | AdaptiveEvaluations:
     """Evaluate the model of a run.
 
     Args:
@@ -82,6 +112,7 @@ def evaluate_run(
             its own; the run's own, cut in the same parts, if None.
         encoding: of another text.
         tta: average over several views of each image.
+        coverage: measure the sets of an image classifier that have this coverage, too.
         dynamic: measure a language model also while it goes on training.
         cache: measure it also with a neural cache.
         device: `auto` or a device name of PyTorch.
@@ -99,10 +130,12 @@ def evaluate_run(
     if task_of(model_file) == "text":
         if tta:
             raise InputError("--tta looks at several views of an image; this is a model of text")
+        if coverage is not None:
+            raise InputError("--coverage asks for sets of classes; this is a model of text")
         return _evaluate_text(model_file, split, data, encoding, device, dynamic, cache)
     if dynamic or cache:
         raise InputError("--dynamic and --cache are for models of text; this is an image classifier")
-    return _evaluate_images(model_file, split, data, tta, device, precision)
+    return _evaluate_images(model_file, split, data, tta, coverage, device, precision)
 
 
 def _evaluate_text(
@@ -110,11 +143,7 @@ def _evaluate_text(
 ) -> AdaptiveEvaluations:
     writer = Writer.load(model_file, device=device)
     if data is None:
-        run_json = _run_json(model_file)
-        source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
-        text = source.load(device=device)
-        if text.fingerprint != fingerprint:
-            note(_CHANGED.format(source.name_or_path, "this text"))
+        text = text_of_run(model_file, device)
     else:
         text = TextSource.of(data, lowercase=writer.lowercase, encoding=encoding).load(device=device)
     if split == "test" and not text.has_test:
@@ -130,24 +159,45 @@ def _evaluate_text(
 
 
 def _evaluate_images(
-    model_file: Path, split: str, data: str | None, tta: bool, device: str, precision: str
-) -> Evaluation:
+    model_file: Path, split: str, data: str | None, tta: bool, coverage: float | None, device: str, precision: str
+) -> ImageEvaluation:
     predictor = Predictor.load(model_file, device=device, precision=precision)
-    if data is None:
-        images = _images_of_run(_run_json(model_file), split, device)
-    else:
-        images = ImageSource.of(data, size=predictor.size, valid_fraction=0.0).load(augment="none", device=device)
+    images = images_of_run(model_file, split, device) if data is None else _other_images(predictor, data, device)
     part = images.test if split == "test" else images.valid
     if part is None and data is not None and split == "valid":  # no parts of its own: none was trained on
         part = images.train.as_they_are()
     if part is None:
         others = " (nothing was set aside)" if split == "valid" else " (it has no test/ folder)"
         raise InputError(f"'{images.name}' has no {split} images{others}; see --split and --data")
-    return predictor.evaluate(_batches_as_trained(predictor, part, images.classes), split=split, tta=tta)
+    own = data is None and split == "valid"
+    evaluation = predictor.evaluate(
+        batches_as_trained(predictor, part, images.classes), split=split, tta=tta, calibrated_on_them=own
+    )
+    if coverage is None:
+        return ImageEvaluation(evaluation)
+    if not isinstance(evaluation, Evaluation):
+        raise InputError(
+            "--coverage measures sets of classes, and this model does not answer with one of several classes"
+        )
+    return ImageEvaluation(evaluation, predictor.score_sets(evaluation, coverage, calibrated_on_them=own))
 
 
-def _images_of_run(run_json: Path, split: str, device: str) -> ImageData:
-    """The images of a run, with the parts cut as they were then."""
+def _other_images(predictor: Predictor, data: str, device: str) -> ImageData:
+    """Images from elsewhere, with the kind of target that the model has learned."""
+    kind = predictor.answers.kind
+    columns = predictor.classes if kind == "number" else None
+    # A folder has classes only, and says itself that nothing else is to be had from it.
+    settings: dict[str, Any] = {} if kind == "label" else {"target": kind, "columns": columns}
+    return ImageSource.of(data, size=predictor.size, valid_fraction=0.0, **settings).load(augment="none", device=device)
+
+
+def images_of_run(model_file: Path, split: str, device: str) -> ImageData:
+    """The images of a run, with the parts cut as they were then.
+
+    Raises:
+        InputError: the run does not say which images they were, or it was trained on all of them.
+    """
+    run_json = _run_json(model_file)
     source, fingerprint = source_of_run(_facts(run_json), run_json)
     if source.fit_all and split == "valid":
         raise InputError(
@@ -176,6 +226,29 @@ def _run_json(model_file: Path) -> Path:
     return above if not beside.exists() and above.exists() else beside
 
 
+def text_of_run(model_file: Path, device: str) -> TextData:
+    """The text of a run, with the parts cut as they were then.
+
+    Raises:
+        InputError: the run does not say which text it was, or it is not there any more.
+    """
+    run_json = _run_json(model_file)
+    source, fingerprint = TextSource.of_run(_facts(run_json), run_json)
+    text = source.load(device=device)
+    if text.fingerprint != fingerprint:
+        note(_CHANGED.format(source.name_or_path, "this text"))
+    return text
+
+
+def facts_of_run(model_file: Path) -> dict[str, Any]:
+    """What `run.json` says of the run that a model file belongs to.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    return _facts(_run_json(model_file))
+
+
 def _facts(run_json: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(run_json.read_text(encoding="utf-8"))
@@ -184,9 +257,7 @@ def _facts(run_json: Path) -> dict[str, Any]:
     return facts
 
 
-def _batches_as_trained(
-    predictor: Predictor, part: ImageBatches, classes: list[str]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches_as_trained(predictor: Predictor, part: ImageBatches, classes: list[str]) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of a part, scaled as in the training of the model, with the model's own class numbers.
 
     Raises:
@@ -198,14 +269,18 @@ def _batches_as_trained(
             f"the model does not know the class '{unknown[0]}': {nearest_name(unknown[0], predictor.classes)}"
         )
     numbers = torch.tensor([predictor.classes.index(name) for name in classes])
-    return _rescaled(predictor, part, numbers)
+    if part.targets.ndim == 1:
+        return _rescaled(predictor, part, numbers[part.targets])
+    targets = torch.zeros(part.samples, len(predictor.classes))
+    targets[:, numbers] = part.targets
+    return _rescaled(predictor, part, targets)
 
 
-def _rescaled(predictor: Predictor, part: ImageBatches, numbers: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _rescaled(predictor: Predictor, part: ImageBatches, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     for rows in torch.arange(part.samples).split(part.batch_size):
         yield from ImageBatches(
             part.pixels(rows),
-            numbers[part.targets[rows]],
+            targets[rows],
             predictor.mean,
             predictor.std,
             batch_size=len(rows),

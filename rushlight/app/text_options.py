@@ -86,7 +86,7 @@ Window = Annotated[
         "--window",
         metavar="TOKENS",
         callback=options.positive,
-        help="How far back a training step looks, about. Without it: 100, less in a short text.",
+        help="How far back a training step looks, about. Without it: 50, less in a short text.",
         rich_help_panel=_TEXT,
         show_default=False,
     ),

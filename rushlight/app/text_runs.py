@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rushlight.app import plots
-from rushlight.app.runs import Fit, RunInProgress
+from rushlight.app.resuming import facts_of_run
+from rushlight.app.runs import Fit, Keeping, RunInProgress
 from rushlight.data.catalog import DATASETS
 from rushlight.data.text import TextData
-from rushlight.inference.text_baselines import (
-    CHARACTER_ORDER,
-    WORD_ORDER,
-    NGramModel,
-    compressed_bits_per_character,
-)
+from rushlight.inference.text_baselines import compressed_bits_per_character, ngram_loss
 from rushlight.inference.text_evaluation import TextEvaluation
+from rushlight.nn.ngram import order_for
+from rushlight.runtime.distributed import is_writer
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.measured import Measured
 from rushlight.runtime.terminal import note
@@ -97,18 +95,13 @@ class Baselines:
         return {"ngram": self.ngram.to_json(), "compressor": {"name": self.compressor, "loss": figure.to_json()}}
 
 
-def _order(unit: str) -> int:
-    """Tokens of context that serve an n-gram model best."""
-    return CHARACTER_ORDER if unit == "character" else WORD_ORDER
-
-
 def baselines(data: TextData) -> Baselines | None:
     """Measure them on a text; None where it is too long for that."""
     train, valid = data.train.tokens, data.valid.tokens
     if len(train) > MOST_BASELINE_TOKENS:
         return None
-    order = _order(data.tokenizer.unit)
-    ngram = NGramModel(train, data.tokenizer.size, order).evaluate(valid)
+    order = order_for(data.tokenizer.unit)
+    ngram = ngram_loss(train, valid, data.tokenizer.size, order)
     valid_text = data.tokenizer.decode(valid)
     name, bits = compressed_bits_per_character(data.tokenizer.decode(train), valid_text)
     return Baselines(ngram, name, bits * log(2) * len(valid_text) / len(valid))
@@ -150,7 +143,7 @@ class TrainedTextRun:
         if self.baselines is not None:
             rows += [
                 (
-                    f"counting what followed ({_order(unit)} {unit}s back)",
+                    f"counting what followed ({order_for(unit)} {unit}s back)",
                     str(self.baselines.ngram),
                 ),
                 (
@@ -171,7 +164,8 @@ def train_text_into_run_folder(
     *,
     output: Path | None = None,
     arguments: Mapping[str, Any] | None = None,
-) -> TrainedTextRun:
+    keeping: Keeping | None = None,
+) -> TrainedTextRun | None:
     """Train, measure on the validation part, and leave everything about it in a run folder.
 
     Args:
@@ -181,23 +175,31 @@ def train_text_into_run_folder(
         fit: trains the model; it is given the run folder and the callbacks that keep it up to date.
         output: the run folder to make; the next free one under `runs/text/` if None.
         arguments: what the person chose, for `run.json`.
+        keeping: how the run is kept against interruptions.
+
+    Returns:
+        What was left behind; None in all of several processes but the first, which alone measures and writes.
 
     Raises:
-        InputError: `output` already holds a run.
+        InputError: `output` already holds a finished run, or was begun with other data or settings.
+        Interrupted: a signal came; the state is saved.
         StorageError: the folder cannot be written.
         NonFiniteError: the loss became non-finite; the last good model is saved.
     """
     note(data.summary())
-    with RunInProgress.create(output, "text", data.name) as run:
-        run.fit(model, fit)
+    with RunInProgress.create(output, "text", data.name, keeping) as run:
+        facts = facts_of_run("text", dict(arguments or {}) | {"text": source.name_or_path}, data.fingerprint)
+        run.fit(model, fit, facts)
+        if not is_writer():
+            return None
         model.save(run.folder.model)
         seconds = run.seconds
         trained = TrainedTextRun(run.folder.path, model, model.evaluate(), baselines(data), seconds)
+        plots.save(model.learner.history.plot(), run.folder.path / "curves.png")
         run.finish(
             model,
             arguments or {},
             data=asdict(source) | {"fingerprint": data.fingerprint},
             results=trained.results(),
         )
-        plots.save(model.learner.history.plot(), run.folder.path / "curves.png")
     return trained

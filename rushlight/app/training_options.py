@@ -1,6 +1,8 @@
 """The flags that every kind of training shares, and what they mean."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,6 +157,45 @@ EarlyStopping = Annotated[
         rich_help_panel=RECIPE,
     ),
 ]
+NoReport = Annotated[
+    bool,
+    typer.Option(
+        "--no-report",
+        help="Leave out report.html, the page about the run; 'rushlight report RUN' makes it later.",
+        rich_help_panel="Machine and files",
+    ),
+]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds",
+        metavar="NUMBER",
+        callback=options.positive,
+        help="Train this often, each time with other random numbers on the same parts of the data, and give the mean "
+        "with its interval.",
+        rich_help_panel="Machine and files",
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="INGREDIENT",
+        help="Leave out an ingredient of the recipe, such as label_smoothing, to see what it is worth; may be given "
+        "again.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+SyncBatchNorm = Annotated[
+    bool,
+    typer.Option(
+        "--sync-batch-norm",
+        help="Of several processes (torchrun): let batch norm take its statistics over the parts of all, not each over "
+        "its own.",
+        rich_help_panel=RECIPE,
+    ),
+]
 ModelOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -162,6 +203,18 @@ ModelOption = Annotated[
         metavar="NAME=VALUE",
         help="Any other setting of the network, such as norm=before_relu or tie_weights=true; may be given again.",
         rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Note everything that is measured for an experiment tracker too: tensorboard, trackio or wandb; in the "
+        "run's folder, nothing is sent anywhere.",
+        rich_help_panel="Machine and files",
         show_default=False,
     ),
 ]
@@ -263,3 +316,24 @@ def chosen_callbacks(
     clipping = [] if clip_gradients is None else [GradientClipping(clip_gradients)]
     stopping = [] if early_stopping is None else [EarlyStopping(early_stopping), KeepBest()]
     return [*averaging, *clipping, *stopping]
+
+
+@contextmanager
+def tracking(service: str | None, run: "RunFolder", settings: dict[str, Any]) -> Iterator[list["Callback"]]:
+    """A context with the callback of a tracker, or with none; it is closed however the training ends.
+
+    Args:
+        service: a name of `TRACKERS`, or None.
+        run: the run folder, in which the record gets a folder of its own.
+        settings: what was chosen for the run.
+    """
+    if service is None:
+        yield []
+        return
+    from rushlight.training.tracking import Tracker
+
+    tracker = Tracker(service, run.path / service, run.path.resolve().name, settings)
+    try:
+        yield [tracker]
+    finally:
+        tracker.close()

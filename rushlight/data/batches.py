@@ -12,24 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from rushlight.data.augmentation import Augmentation
+from rushlight.data.augmentation import Augmentation, mixes
 from rushlight.runtime.seeds import SampleRandom, epoch_order
+from rushlight.runtime.sharing import PartOfBatch, slice_of_rank
 
 
 class ImageBatches:
     """Batches `(images, targets)` of one part of the data; going through it again gives the next epoch.
 
     Images are float32 `(B, C, H, W)` in channels-last memory, scaled to zero mean and unit deviation a
-    channel. Targets are int64 `(B,)`, or what the augmentation makes of them. The order and every random
-    number derive from `(seed, epoch, sample)`, so batches can be repeated exactly from any point on
-    (`iterate_from`).
+    channel. Targets are int64 `(B,)` or float32 `(B, K)`, or what the augmentation makes of them. The order and
+    every random number derive from `(seed, epoch, sample)`, so batches can be repeated exactly from any point
+    on (`iterate_from`).
 
     `batch_size` and `augmentation` may be set between epochs, and `image_size` between any two batches: the
-    images are then resized on the way (progressive resizing).
+    images are then resized on the way (progressive resizing). `scaling` is the mean and deviation.
 
     Args:
         images: (N, H, W, C) uint8; may be memory-mapped, and is never written to.
-        targets: (N,) class indices.
+        targets: (N,) class indices, or (N, K) floating-point numbers: labels (0 or 1) or numbers in their unit.
         mean: mean of each channel, in units of 0 to 1.
         std: standard deviation of each channel, in the same units.
         batch_size: images a batch.
@@ -55,7 +56,8 @@ class ImageBatches:
         device: str | torch.device = "cpu",
     ) -> None:
         self._images = torch.as_tensor(images)
-        self.targets = torch.as_tensor(targets, dtype=torch.int64)
+        found = torch.as_tensor(targets)
+        self.targets = found.float() if found.is_floating_point() else found.long()
         if self._images.dtype != torch.uint8 or self._images.ndim != 4:
             raise ValueError(f"images must be uint8 (N, H, W, C), not {self._images.dtype} {tuple(self._images.shape)}")
         if len(self.targets) != len(self._images):
@@ -66,6 +68,8 @@ class ImageBatches:
         self.shuffle, self.seed, self.device = shuffle, seed, torch.device(device)
         self.epoch = 0
         self._rows = torch.arange(len(self.targets))  # row in the array of each sample of this part
+        self._rank, self._ranks = 0, 1
+        self.scaling = (tuple(mean), tuple(std))
         scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         self._scale = scale.float().to(self.device)
         self._shift = (-255 * torch.tensor(mean, dtype=torch.float64) * scale).float().to(self.device)
@@ -74,6 +78,11 @@ class ImageBatches:
     def samples(self) -> int:
         """Number of images."""
         return len(self._rows)
+
+    @property
+    def numbers(self) -> Tensor:
+        """(N,) int64, what the random numbers of each image derive from beside seed and epoch."""
+        return self._rows
 
     def __len__(self) -> int:
         full, rest = divmod(self.samples, self.batch_size)
@@ -91,7 +100,7 @@ class ImageBatches:
         order = epoch_order(self.samples, self.seed, epoch) if self.shuffle else torch.arange(self.samples)
         batches = order.split(self.batch_size)[: len(self)]
         for indices in batches[batch_index:]:
-            yield self._batch(indices, epoch)
+            yield self._part_of_rank(indices, epoch)
         self.epoch = epoch + 1
 
     def set_epoch(self, epoch: int) -> None:
@@ -108,6 +117,17 @@ class ImageBatches:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         part._rows = self._rows[chosen]
         part.targets = self.targets[chosen]
+        return part
+
+    def for_rank(self, rank: int, ranks: int) -> "ImageBatches":
+        """The rank's part of every batch; together they are pixel for pixel the batches of one process.
+
+        Args:
+            rank: from 0.
+            ranks: how many share each batch.
+        """
+        part = copy.copy(self)
+        part._rank, part._ranks = rank, ranks
         return part
 
     def as_they_are(self) -> "ImageBatches":
@@ -130,6 +150,24 @@ class ImageBatches:
     def inputs(self, indices: Tensor | np.ndarray | Sequence[int]) -> Tensor:
         """Images as a model meets them, without augmentation: (B, C, H, W), scaled, on the device."""
         return self._scaled(self._gather(torch.as_tensor(indices, dtype=torch.int64)))
+
+    def augmented(self, indices: Tensor, epoch: int) -> Tensor:
+        """Images as a model meets them in an epoch of training: (B, C, H, W), scaled, on the device."""
+        return self._batch(indices, epoch)[0]
+
+    def _part_of_rank(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """What falls to this rank of a batch of all."""
+        if self._ranks == 1:
+            return self._batch(indices, epoch)
+        mine = slice_of_rank(len(indices), self._rank, self._ranks)
+        count = mine.stop - mine.start
+        share = count / len(indices)
+        if not count:
+            return PartOfBatch(self._batch(indices[:1], epoch), share)
+        if mixes(self.augmentation):  # the partner of the last sample is the first of the next rank
+            images, targets = self._batch(indices.roll(-mine.start)[: count + 1], epoch)
+            return PartOfBatch((images[:count], targets[:count]), share)
+        return PartOfBatch(self._batch(indices[mine], epoch), share)
 
     def _batch(self, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         images, targets = self.inputs(indices), self.targets[indices].to(self.device)

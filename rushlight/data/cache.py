@@ -34,6 +34,8 @@ from rushlight.data.decode import (
     pillow_warnings_ignored,
     read_bytes,
 )
+from rushlight.runtime.cache_limit import keep_within_limit, mark_used
+from rushlight.runtime.distributed import leader_first
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.files import atomic_write_text, storage_error, user_cache_folder
 from rushlight.runtime.terminal import progress
@@ -84,9 +86,12 @@ def cached_images(paths: Sequence[Path], size: int, *, fit: Fit = "crop", part: 
     folder = user_cache_folder() / "images"
     index_path = folder / f"{_key(names, size, fit, part)}.json"
     stamps = [_stamp(name) for name in names]
-    entry = _read_entry(index_path)
-    if entry is None or entry.names != names or entry.stamps != stamps:
-        entry = _build_entry(names, stamps, size, fit, entry, index_path)
+    with leader_first(f"images/{index_path.stem}"):
+        entry = _read_entry(index_path)
+        if entry is None or entry.names != names or entry.stamps != stamps:
+            entry = _build_entry(names, stamps, size, fit, entry, index_path)
+            keep_within_limit()
+    mark_used(index_path, entry.pixels_path)
     unreadable = [(Path(names[row]), reason) for row, reason in sorted(entry.unreadable.items())]
     _refuse_if_mostly_unreadable(unreadable, len(names))
     readable = np.setdiff1d(np.arange(len(names)), list(entry.unreadable))
@@ -204,7 +209,7 @@ def _build_entry(
     with _new_file(unfinished, needed=int(np.prod(shape))) as file:
         np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         with progress("Reading images", len(names), "images") as bar:
-            for outcomes in _in_threads(lambda rows: [outcome(i) for i in rows], _batched(len(names))):
+            for outcomes in in_threads(lambda rows: [outcome(i) for i in rows], tasks_of(len(names))):
                 for result in outcomes:
                     if result.reason is not None:
                         unreadable[len(digests)] = result.reason
@@ -229,11 +234,12 @@ def _build_entry(
     return entry
 
 
-def _batched(count: int) -> Iterator[range]:
+def tasks_of(count: int) -> Iterator[range]:
+    """So many rows in pieces for `in_threads`."""
     return (range(start, min(start + _IMAGES_A_TASK, count)) for start in range(0, count, _IMAGES_A_TASK))
 
 
-def _in_threads(function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+def in_threads(function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
     """Results in the order of the tasks, with few tasks ahead: memory stays small and Ctrl-C acts at once."""
     workers = min(_MOST_THREADS, usable_processors())
     waiting: deque[Future[_Result]] = deque()

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rushlight.runtime.errors import InputError, nearest_name
-from rushlight.runtime.files import human_bytes, storage_error, user_cache_folder
+from rushlight.runtime.files import downloads_forbidden, human_bytes, storage_error, user_cache_folder
 from rushlight.runtime.terminal import note, progress
 
 ARCHIVE_ENDINGS = (".tar.xz", ".tar.gz", ".tgz", ".tar.bz2", ".tar")
@@ -130,7 +130,7 @@ def digits_in_two_parts() -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.
     Returns:
         Images and labels to train on, and images and labels to test on.
     """
-    from rushlight.data.samples import choose_validation
+    from rushlight.data.splits import choose_validation
 
     images, labels = digits()
     tested = choose_validation(labels.tolist(), [f"test/{i}" for i in range(len(labels))], 0.2, seed=0)
@@ -165,7 +165,7 @@ def _downloaded(name: str, dataset: Dataset, cache: Path) -> Path:
         return path
     size = human_bytes(dataset.size or 0)
     place = f"put {dataset.file_name} into a folder and name that in RUSHLIGHT_DATA"
-    if os.environ.get("RUSHLIGHT_OFFLINE", "0") not in ("", "0"):
+    if downloads_forbidden():
         raise InputError(f"'{name}' is not here, and RUSHLIGHT_OFFLINE forbids to download it; {place}")
     note(f"downloading {name} ({size}) from {dataset.url}")
     pooch.get_logger().setLevel("WARNING")

@@ -36,6 +36,7 @@ _GREY = (128, 128, 128)
 # image, so it is asked only where one of these is present. (TIFF keeps it among its own tags.)
 _EXIF_KEYS = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _ORIENTATION = 0x0112
+_EXIF_PART, _DATE_TAKEN, _DATE = 0x8769, 0x9003, 0x0132
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,6 +72,25 @@ class DecodedImage:
 
     pixels: np.ndarray
     animated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedImage:
+    """What a file is.
+
+    Attributes:
+        size: width and height in pixels, as they lie in the file.
+        mode: colour mode, as Pillow names it.
+        format: as Pillow names it.
+        taken: when the photograph was taken, as its EXIF says it; None where it does not.
+        thumbnail: (side, side, 3) uint8, the whole picture squashed.
+    """
+
+    size: tuple[int, int]
+    mode: str
+    format: str
+    taken: str | None
+    thumbnail: np.ndarray
 
 
 def decode_image(source: Path | str | bytes, size: int, fit: Fit = "crop") -> np.ndarray:
@@ -132,16 +152,55 @@ def decode_first_frame(data: bytes, size: int, fit: Fit = "crop") -> DecodedImag
     Raises:
         UnreadableImage: with the reason.
     """
+    with _faults_named(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _refuse_huge(image)
+        animated = _is_animated(image)
+        # A JPEG can be decoded at a half, quarter or eighth of its size, at a fraction of the cost. Twice
+        # the size that is needed leaves the antialiasing filter enough to work with (the same gap as
+        # Pillow's thumbnail).
+        image.draft(None, (2 * size, 2 * size))
+        image.load()
+        pixels = np.asarray(fit_square(to_rgb(_upright(image)), size, fit))
+    return DecodedImage(pixels, animated)
+
+
+def describe_image(data: bytes, side: int) -> DescribedImage:
+    """What the bytes of a file are, with the whole picture squashed to a small square; decoded to its end.
+
+    Args:
+        data: of the file.
+        side: of the square, in pixels.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
+    with _faults_named(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _refuse_huge(image)
+        size, mode, kind = image.size, image.mode, image.format or ""
+        taken = _date_taken(image)
+        image.draft(None, (4 * side, 4 * side))
+        image.load()
+        small = to_rgb(_upright(image)).resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return DescribedImage(size, mode, kind, taken, np.asarray(small))
+
+
+def whole_picture(source: Path | str | bytes) -> Image.Image:
+    """Read one image at full size, upright and in RGB; for its rules see `decode_image`.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
+    with _faults_named(), Image.open(io.BytesIO(read_bytes(source)), formats=FORMATS) as image:
+        _refuse_huge(image)
+        image.load()
+        return to_rgb(_upright(image))
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Whatever Pillow raises at a file that cannot be used comes out as `UnreadableImage` with a reason."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _refuse_huge(image)
-            animated = _is_animated(image)
-            # A JPEG can be decoded at a half, quarter or eighth of its size, at a fraction of the cost. Twice
-            # the size that is needed leaves the antialiasing filter enough to work with (the same gap as
-            # Pillow's thumbnail).
-            image.draft(None, (2 * size, 2 * size))
-            image.load()
-            pixels = np.asarray(fit_square(to_rgb(_upright(image)), size, fit))
+        yield
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -152,7 +211,6 @@ def decode_first_frame(data: bytes, size: int, fit: Fit = "crop") -> DecodedImag
         raise UnreadableImage("not enough memory to decode it") from None
     except Exception as error:  # damaged files make Pillow's decoders raise almost anything
         raise UnreadableImage(f"damaged: {_first_line(error)}") from error
-    return DecodedImage(pixels, animated)
 
 
 def shorter_side(source: Path | str) -> int | None:
@@ -199,9 +257,22 @@ def fit_square(image: Image.Image, size: int, fit: Fit = "crop") -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=_GREY)
     # Cut and scale at once: an image of 1 x 10,000 pixels must not grow to 128 x 1,280,000 on the way.
-    side = min(width, height)
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=square_of(image.size))
+
+
+def square_of(size: tuple[int, int], fit: Fit = "crop") -> tuple[float, float, float, float]:
+    """What of an image `fit_square` shows, in its pixels: left, top, right, bottom; padding lies outside.
+
+    Args:
+        size: width and height of the image.
+        fit: as for `fit_square`.
+    """
+    width, height = size
+    if fit == "squash":
+        return 0.0, 0.0, float(width), float(height)
+    side = max(size) if fit == "pad" else min(size)
     left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return left, top, left + side, top + side
 
 
 def _refuse_huge(image: Image.Image) -> None:
@@ -227,6 +298,16 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # a damaged EXIF block; the picture itself is fine
         return image
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def _date_taken(image: Image.Image) -> str | None:
+    if image.format != "TIFF" and "exif" not in image.info:
+        return None
+    try:
+        exif = image.getexif()
+        return str(exif.get_ifd(_EXIF_PART).get(_DATE_TAKEN) or exif.get(_DATE) or "") or None
+    except Exception:  # a damaged EXIF block; the picture itself is fine
+        return None
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

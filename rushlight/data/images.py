@@ -1,23 +1,32 @@
 """Labelled images in three parts, ready to train on: where they come from, what they are, and their
 batches."""
 
+import copy
 import hashlib
 import html
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import torch
 
 from rushlight.data import catalog
-from rushlight.data.arrays import check_images, label_indices, square_rgb
-from rushlight.data.augmentation import Augmentation, Compose, PadAndCrop, preset
+from rushlight.data.arrays import check_images, square_images, targets_of_values
+from rushlight.data.augmentation import Augmentation, Compose, PadAndCrop
 from rushlight.data.batches import ImageBatches
-from rushlight.data.cache import CachedImages, cached_images
-from rushlight.data.decode import shorter_side
+from rushlight.data.cache import cached_images
+from rushlight.data.image_parts import (
+    LabelledImages,
+    chosen_augmentation,
+    fingerprint_of,
+    labelled_images,
+    of_same_channels,
+    refuse_lost_classes,
+    shorter_sides,
+    validation_rows,
+)
 from rushlight.data.options import (
     ImageOptions,
     ImageOptionValues,
@@ -25,35 +34,18 @@ from rushlight.data.options import (
     usual_batch_size,
     usual_size,
 )
-from rushlight.data.samples import ImageSample, Scan, choose_validation, scan_folder
+from rushlight.data.samples import Scan, scan_folder
 from rushlight.data.show import image_grid
 from rushlight.data.statistics import channel_statistics
 from rushlight.data.tables import scan_csv
+from rushlight.data.targets import TARGETS, TargetKind
 from rushlight.runtime.device import select_device
 from rushlight.runtime.errors import InputError, nearest_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_HEADERS_READ = 200  # enough for a median
 _ROWS_SHOWN = 30
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Pixels with labels; several parts may share one array, each with its own rows.
-
-    Attributes:
-        pixels: (N, size, size, 3) uint8.
-        labels: (N,) int64.
-        rows: which of them belong here.
-        files: path of each of the N, where they come from files.
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-    files: list[Path] | None = None
 
 
 class ImageData:
@@ -63,8 +55,10 @@ class ImageData:
     `ImageOptions` by name. The test part is not read before it is asked for.
 
     Attributes:
-        classes: names of the classes, in the order of the labels.
+        target: what is learned about an image: `label` (one of the classes), `labels` (any of several) or `number`.
+        classes: names of the classes, of the labels or of the numbers, in the order of a model's outputs.
         size: side of the images in pixels.
+        channels: of the images; 3, or 4 where arrays have as many.
         mean: mean of each channel over the training part, in units of 0 to 1.
         std: standard deviation of each channel over the training part, in the same units.
         train: batches to train on, shuffled and augmented.
@@ -74,8 +68,6 @@ class ImageData:
         unreadable: (path, reason) of every file that was skipped.
         fingerprint: a hash of the content and labels of the training and validation images.
     """
-
-    channels = 3
 
     def __init__(
         self,
@@ -88,14 +80,22 @@ class ImageData:
         fingerprint: str,
         notes: Sequence[str] = (),
         read_test: "Callable[[], tuple[LabelledImages, list[tuple[Path, str]]]] | None" = None,
+        target: str = "label",
     ) -> None:
+        self.target = target
         if options.fit_all and valid is not None:
             train, valid = replace(train, rows=np.sort(np.concatenate([train.rows, valid.rows]))), None
         self.name, self.classes, self.fingerprint = name, list(classes), fingerprint
         self.notes = list(notes)
+        if options.train_images is not None and options.train_images < len(train.rows):
+            rule = self._kind.draw_rule
+            self.notes.append(f"{options.train_images:,} of {len(train.rows):,} training images are used, {rule}")
+            drawn = self._kind.drawn(train.targets[train.rows], options.train_images, options.seed_of_split)
+            train = replace(train, rows=train.rows[drawn])
         self.unreadable: list[tuple[Path, str]] = []
         self.options = options
         self.size: int = train.pixels.shape[1]
+        self.channels: int = train.pixels.shape[3]
         self._device = select_device(options.device)
         self.mean, self.std = channel_statistics(train.pixels, train.rows)
         self.batch_size = options.batch_size or usual_batch_size(len(train.rows))
@@ -104,6 +104,8 @@ class ImageData:
         self.valid = self._batches(valid) if valid is not None else None
         self._read_test = read_test
         self._test: ImageBatches | None = None
+        if target == "number" and options.augment == "auto":
+            self.notes.append("images are mirrored and shifted in training; not so with --augment none, for directions")
 
     @classmethod
     def from_folder(
@@ -122,8 +124,13 @@ class ImageData:
             StorageError: the cache cannot be written.
         """
         chosen = image_options(options)
-        scan = scan_folder(path, chosen.split_fraction, chosen.seed)
-        return cls._from_scan(scan, name or Path(path).resolve().name, chosen)
+        if chosen.target not in ("auto", "label") or chosen.columns is not None:
+            raise InputError(
+                f"'{path}' is a folder, whose images have one class each; several labels, numbers and columns need a "
+                "table: a CSV of file and labels"
+            )
+        scan = scan_folder(path, chosen.split_fraction, chosen.seed_of_split)
+        return cls.from_scan(scan, name or Path(path).resolve().name, chosen)
 
     @classmethod
     def from_csv(
@@ -134,7 +141,9 @@ class ImageData:
         name: str | None = None,
         **options: Unpack[ImageOptionValues],
     ) -> "ImageData":
-        """Read the images that a table of files and labels names; see `rushlight.data.tables.scan_csv`.
+        """Read the images that a table names, with a label, several labels or numbers for each.
+
+        See `rushlight.data.tables.scan_csv` for what the table looks like.
 
         Args:
             csv_path: the table.
@@ -147,8 +156,10 @@ class ImageData:
             StorageError: the cache cannot be written.
         """
         chosen = image_options(options)
-        scan = scan_csv(csv_path, folder, chosen.split_fraction, chosen.seed)
-        return cls._from_scan(scan, name or Path(csv_path).stem, chosen)
+        scan = scan_csv(
+            csv_path, folder, chosen.split_fraction, chosen.seed_of_split, kind=chosen.target, columns=chosen.columns
+        )
+        return cls.from_scan(scan, name or Path(csv_path).stem, chosen)
 
     @classmethod
     def from_arrays(
@@ -165,9 +176,10 @@ class ImageData:
         """Use images that are in memory.
 
         Args:
-            images: (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8.
-            labels: (N,) class indices or names.
-            classes: names of the classes; those that occur, sorted, if not given.
+            images: (N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4) uint8.
+            labels: (N,) class indices or names; N lists of labels or (N, labels) of 0 and 1; or (N,) or (N, columns)
+                numbers. `target` says which where it is not plain.
+            classes: names of the classes, labels or columns; those that occur, sorted, if not given.
             valid: images and labels to validate on; cut from the others if not given.
             test: images and labels to test on.
             name: what to call the data.
@@ -178,39 +190,41 @@ class ImageData:
         """
         chosen = image_options(options)
         images = check_images(images)
-        indices, names = label_indices(labels, classes, len(images))
-        if len(names) < 2:
+        target, targets, names = targets_of_values(labels, classes, len(images), chosen.target)
+        kind = TARGETS[target]
+        if target == "label" and len(names) < 2:
             raise InputError(f"there is one class, '{names[0]}'; telling classes apart takes two or more")
         size = chosen.size or usual_size([min(images.shape[1:3])])
         notes: list[str] = []
-        pixels, rows = square_rgb(images, size), np.arange(len(images))
-        digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + indices.tobytes())
+        pixels, rows = square_images(images, size), np.arange(len(images))
+        digest = hashlib.sha256(np.ascontiguousarray(images).tobytes() + targets.tobytes())
         if valid is not None:
-            valid_images = check_images(valid[0], "validation images")
-            valid_labels, _ = label_indices(valid[1], names, len(valid_images), "validation labels")
-            digest.update(np.ascontiguousarray(valid_images).tobytes() + valid_labels.tobytes())
-            pixels = np.concatenate([pixels, square_rgb(valid_images, size)])
-            indices = np.concatenate([indices, valid_labels])
+            valid_images = of_same_channels(images, check_images(valid[0], "validation images"))
+            _, valid_targets, _ = targets_of_values(valid[1], names, len(valid_images), target, "validation labels")
+            digest.update(np.ascontiguousarray(valid_images).tobytes() + valid_targets.tobytes())
+            pixels = np.concatenate([pixels, square_images(valid_images, size)])
+            targets = np.concatenate([targets, valid_targets])
             valid_rows = np.arange(len(images), len(pixels))
         else:
-            valid_rows = _chosen_rows(indices, chosen)
+            valid_rows = validation_rows(kind, targets, chosen)
             rows = np.setdiff1d(rows, valid_rows)
             if len(valid_rows):
                 notes.append(
-                    f"no validation part: {len(valid_rows):,} of {len(images):,} training images, stratified "
-                    f"by class, were set aside with seed {chosen.seed}"
+                    f"no validation part: {len(valid_rows):,} of {len(images):,} training images, "
+                    f"{kind.split_rule}, were set aside with seed {chosen.seed_of_split}"
                 )
-        train_part = LabelledImages(pixels, indices, rows)
-        valid_part = LabelledImages(pixels, indices, valid_rows) if len(valid_rows) else None
+        notes = [*kind.notes(kind.of_array(targets[rows]), names), *notes]
+        train_part = LabelledImages(pixels, targets, rows)
+        valid_part = LabelledImages(pixels, targets, valid_rows) if len(valid_rows) else None
 
         read_test = None
         if test is not None:
-            test_images = check_images(test[0], "test images")
-            test_labels, _ = label_indices(test[1], names, len(test_images), "test labels")
+            test_images = of_same_channels(images, check_images(test[0], "test images"))
+            _, test_targets, _ = targets_of_values(test[1], names, len(test_images), target, "test labels")
 
             def read_test() -> tuple[LabelledImages, list[tuple[Path, str]]]:
-                squares = square_rgb(test_images, size)
-                return LabelledImages(squares, test_labels, np.arange(len(test_images))), []
+                squares = square_images(test_images, size)
+                return LabelledImages(squares, test_targets, np.arange(len(test_images))), []
 
         fingerprint = digest.hexdigest()
         return cls(
@@ -222,6 +236,7 @@ class ImageData:
             fingerprint=fingerprint,
             notes=notes,
             read_test=read_test,
+            target=target,
         )
 
     @classmethod
@@ -284,9 +299,50 @@ class ImageData:
             raise InputError(f"'{self.name}' has no {name} part; it has {', '.join(have)}")
         return batches
 
+    def prepared_for(
+        self, mean: Sequence[float], std: Sequence[float], augment: str | Augmentation | None = None
+    ) -> "ImageData":
+        """The same images, scaled as a pretrained network expects them.
+
+        Args:
+            mean: of each channel, in units of 0 to 1.
+            std: likewise the deviation.
+            augment: used where the augmentation was left to the library.
+        """
+        other = copy.copy(self)
+        other.mean, other.std = tuple(mean), tuple(std)
+        if augment is not None and self.options.augment == "auto":
+            other.options = replace(self.options, augment=augment)
+        other._parts = dict(self._parts)
+        other.train = other._batches(self._parts["train"], shuffle=True)
+        other.valid = other._batches(self._parts["valid"]) if "valid" in self._parts else None
+        other._test = other._batches(self._parts["test"]) if "test" in self._parts else None
+        return other
+
+    def require_classes(self, what: str) -> None:
+        """Refuse data whose images have several labels or numbers.
+
+        Args:
+            what: what asks for classes, for the message: `a ladder`.
+
+        Raises:
+            InputError: the images do not have one class each.
+        """
+        if self.target != "label":
+            held = self._kind.outputs(self.classes)
+            raise InputError(f"{what} compares accuracies, so each image needs one class; '{self.name}' has {held}")
+
     def class_counts(self, part: str) -> dict[str, int]:
-        """Images of each class in a part; asking for `test` reads it."""
-        counts = torch.bincount(self.part(part).targets, minlength=len(self.classes))
+        """Images of each class, or with each label, in a part; asking for `test` reads it.
+
+        Raises:
+            InputError: the data have no classes but numbers.
+        """
+        if self.target == "number":
+            raise InputError(f"'{self.name}' has no classes to count: {self._kind.outputs(self.classes)} is learned")
+        targets = self.part(part).targets
+        is_matrix = targets.is_floating_point()
+        counts = targets.count_nonzero(0) if is_matrix else torch.bincount(targets, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def files(self, part: str) -> list[Path] | None:
@@ -296,22 +352,23 @@ class ImageData:
         return None if images.files is None else [images.files[row] for row in images.rows]
 
     def show_batch(self, count: int = 16) -> "Figure":
-        """Draw some training images as the model meets them, augmented, with their labels."""
+        """Draw some training images as the model meets them, augmented, with their targets."""
         some = self.train.subset(range(self.train.samples))
         some.batch_size = max(1, min(count, some.samples))
         images, targets = next(iter(some))
-        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)  # of a mixed one, the greater share
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
+        if self.target == "label" and targets.ndim > 1:
+            targets = targets.argmax(dim=1)  # of a mixed one, the greater share
+        mean, std = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (self.mean, self.std))
         pixels = ((images * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
-        titles = [self.classes[label] for label in labels.tolist()]
+        titles = [self._kind.in_words(target, self.classes) for target in targets.tolist()]
         return image_grid(pixels.permute(0, 2, 3, 1).cpu().numpy(), titles)
 
     def summary(self) -> str:
-        """The parts, the images of each class, and what to know about how they were read."""
+        """The parts, what is known of their targets, and what to know about how they were read."""
         parts, rows = self._table()
         width = max(len(row[0]) for row in rows)
         lines = [f"{self!r}", " ".join([" " * width, *(f"{part:>8}" for part in parts)])]
-        lines += [" ".join([f"{row[0]:<{width}}", *(f"{count:>8,}" for count in row[1:])]) for row in rows]
+        lines += [" ".join([f"{row[0]:<{width}}", *(f"{cell:>8}" for cell in row[1:])]) for row in rows]
         lines += [f"- {note}" for note in self._all_notes()]
         return "\n".join(lines)
 
@@ -321,28 +378,31 @@ class ImageData:
             parts.append(f"{self.valid.samples:,} validation images")
         if self.has_test:
             parts.append("a test part (not read)" if self._test is None else f"{self._test.samples:,} test images")
-        parts += [f"{len(self.classes)} classes", f"{self.size} x {self.size} pixels"]
+        parts += [self._kind.outputs(self.classes), f"{self.size} x {self.size} pixels"]
         return f"{self.name}: {', '.join(parts)}"
 
     def _repr_html_(self) -> str:
         parts, rows = self._table()
         head = "".join(f"<th>{name}</th>" for name in ["", *parts])
         body = "".join(
-            f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{count:,}</td>' for count in row[1:])}</tr>"
-            for row in rows
+            f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows
         )
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._all_notes())
         return f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
 
-    def _table(self) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of the parts that were read, and for each class its name and a count a part."""
+    def _table(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """Names of the parts that were read, and rows of a name and a cell a part."""
         parts = list(self._parts)
-        counts = [self.class_counts(part) for part in parts]
-        rows: list[tuple[Any, ...]] = [(name, *(count[name] for count in counts)) for name in self.classes]
+        columns = [self._kind.table(self.part(part).targets.numpy(), self.classes) for part in parts]
+        names = list(dict.fromkeys(name for column in columns for name in column))
+        rows = [(name, *(column.get(name, "0") for column in columns)) for name in names]
         if len(rows) > _ROWS_SHOWN:
-            rest = [sum(row[column] for row in rows[_ROWS_SHOWN:]) for column in range(1, len(parts) + 1)]
-            rows = [*rows[:_ROWS_SHOWN], (f"{len(rows) - _ROWS_SHOWN:,} more classes", *rest)]
-        return parts, [*rows, ("all", *(sum(count.values()) for count in counts))]
+            rows = [*rows[:_ROWS_SHOWN], (f"{len(rows) - _ROWS_SHOWN:,} more", *("" for _ in parts))]
+        return parts, [*rows, ("all", *(f"{self.part(part).samples:,}" for part in parts))]
+
+    @property
+    def _kind(self) -> TargetKind:
+        return TARGETS[self.target]
 
     def _all_notes(self) -> list[str]:
         if not self.unreadable:
@@ -354,27 +414,38 @@ class ImageData:
     def _batches(self, part: LabelledImages, shuffle: bool = False) -> ImageBatches:
         return ImageBatches(
             part.pixels,
-            part.labels,
+            part.targets,
             self.mean,
             self.std,
             batch_size=self.batch_size,
-            augmentation=_augmentation(self.options.augment, len(self.classes)) if shuffle else None,
+            augmentation=chosen_augmentation(self.options.augment, len(self.classes)) if shuffle else None,
             shuffle=shuffle,
             seed=self.options.seed,
             device=self._device,
         ).subset(part.rows)
 
     @classmethod
-    def _from_scan(cls, scan: Scan, name: str, options: ImageOptions) -> "ImageData":
-        size = options.size or usual_size(_shorter_sides(scan.part("train")))
+    def from_scan(cls, scan: Scan, name: str, options: ImageOptions) -> "ImageData":
+        """Read files that were found already.
+
+        Args:
+            scan: the files.
+            name: what to call the data.
+            options: how they are read and served.
+
+        Raises:
+            InputError: too many cannot be read.
+            StorageError: the cache cannot be written.
+        """
+        size = options.size or usual_size(shorter_sides(scan.part("train")))
         fitted = [sample for sample in scan.samples if sample.part != "test"]
         tested = scan.part("test")
         cached = cached_images([sample.path for sample in fitted], size)
-        images = _labelled(fitted, cached)
+        images = labelled_images(scan, fitted, cached)
         parts = np.array([sample.part for sample in fitted])
         train = replace(images, rows=cached.readable[parts[cached.readable] == "train"])
         valid = replace(images, rows=cached.readable[parts[cached.readable] == "valid"])
-        _refuse_lost_classes(scan, train)
+        refuse_lost_classes(scan, train)
         notes = list(scan.notes)
         if cached.animated:
             notes.append(f"{cached.animated:,} animations: the first frame of each was taken")
@@ -383,7 +454,7 @@ class ImageData:
 
         def read_test() -> tuple[LabelledImages, list[tuple[Path, str]]]:
             decoded = cached_images([sample.path for sample in tested], size, part="test")
-            return _labelled(tested, decoded), decoded.unreadable
+            return labelled_images(scan, tested, decoded), decoded.unreadable
 
         data = cls(
             name,
@@ -391,53 +462,10 @@ class ImageData:
             train,
             valid if len(valid.rows) else None,
             options,
-            fingerprint=_fingerprint(fitted, cached, scan.classes),
+            fingerprint=fingerprint_of(scan, fitted, cached),
             notes=notes,
             read_test=read_test if tested else None,
+            target=scan.kind,
         )
         data.unreadable += cached.unreadable
         return data
-
-
-def _augmentation(augment: str | Augmentation | None, classes: int) -> Augmentation | None:
-    if augment is None or not isinstance(augment, str):
-        return augment
-    return preset("small" if augment == "auto" else augment, classes)
-
-
-def _shorter_sides(samples: Sequence[ImageSample]) -> list[int]:
-    step = max(1, len(samples) // _HEADERS_READ)
-    sides = (shorter_side(sample.path) for sample in samples[::step])
-    return [side for side in sides if side is not None]
-
-
-def _chosen_rows(labels: np.ndarray, options: ImageOptions) -> np.ndarray:
-    fraction = options.split_fraction
-    if not 0 <= fraction < 1:
-        raise InputError(f"a validation fraction of {fraction:g} is not between 0 and 1; 0.2 is usual")
-    if fraction == 0:
-        return np.array([], np.int64)
-    names = [str(i) for i in range(len(labels))]
-    chosen = choose_validation(labels.tolist(), names, fraction, options.seed)
-    if not chosen:
-        raise InputError("no class has two images, so none can be kept to validate on; add images or use fit_all")
-    return np.array(chosen, np.int64)
-
-
-def _labelled(samples: Sequence[ImageSample], cached: CachedImages) -> LabelledImages:
-    labels = np.array([sample.label for sample in samples], np.int64)
-    return LabelledImages(cached.pixels, labels, cached.readable, [sample.path for sample in samples])
-
-
-def _refuse_lost_classes(scan: Scan, train: LabelledImages) -> None:
-    """Refuse to go on where every training image of a class is unreadable."""
-    lost = set(range(len(scan.classes))) - set(train.labels[train.rows].tolist())
-    if lost:
-        names = ", ".join(f"'{scan.classes[label]}'" for label in sorted(lost)[:5])
-        raise InputError(f"no training image of the class {names} can be read; repair them or remove the class")
-
-
-def _fingerprint(samples: Sequence[ImageSample], cached: CachedImages, classes: Sequence[str]) -> str:
-    """A hash of content and labels, the same for a copy of the folder elsewhere or with other file names."""
-    lines = (f"{digest} {classes[s.label]}" for s, digest in zip(samples, cached.digests, strict=True))
-    return hashlib.sha256(os.fsencode("\n".join(sorted(lines)))).hexdigest()

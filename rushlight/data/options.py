@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from rushlight.data.augmentation import Augmentation
+from rushlight.data.targets import AUTO, TARGETS
 from rushlight.runtime.errors import InputError, nearest_name
 
-# Images whose shorter side has up to 40 pixels are read at 32, up to 80 at 64, and larger ones at 128.
+# Images whose shorter side has up to 40 pixels are read at 32, up to 80 at 64. Larger ones are photographs, for
+# pretrained networks; those have mostly learned at 224 pixels and tell more of slightly larger images (Touvron et al.
+# 2019, "Fixing the train-test resolution discrepancy").
 USUAL_SIZES = ((40, 32), (80, 64))
-LARGEST_USUAL_SIZE = 128
+LARGEST_USUAL_SIZE = 256
 
 _SIZE_LIMITS = (8, 1024)
 
@@ -23,15 +26,21 @@ class ImageOptions:
     """How images are read and served; the arguments that every way into `ImageData` shares.
 
     Attributes:
-        size: side of the square each image becomes; None for 32, 64 or 128, by the size of the files.
+        size: side of the square each image becomes; None for 32, 64 or 256, by the size of the files.
         batch_size: images a batch; None for an eighth of the training images, 8 to 256, a power of two.
         augment: name of a preset, an augmentation, or None for none; `auto` is `small`, without the mirroring
             where the catalog knows that a mirrored image is another thing (a digit).
         valid_fraction: share of the training images to validate on where no such part is given; 0 for none.
-        seed: of the split, the order of the batches and the augmentation.
+        seed: of the order of the batches and the augmentation, and of the split where it has no seed of its own.
+        split_seed: of which images are validated on and, with `train_images`, which are trained on; `seed` if None.
         device: where the batches are made.
+        train_images: train on only so many of the training images, drawn with the seed and stratified by class; None
+            for all of them.
         fit_all: train on the validation images too, once every choice is made; there is no validation part
             then.
+        target: what is learned about an image: `label`, one of several classes; `labels`, any of several labels;
+            `number`, one or several numbers; or `auto`, what the data look like.
+        columns: which columns of a table hold it; None for those called `label` or the like.
     """
 
     size: int | None = None
@@ -40,14 +49,27 @@ class ImageOptions:
     valid_fraction: float = 0.2
     seed: int = 0
     device: str | torch.device = "auto"
+    train_images: int | None = None
     fit_all: bool = False
+    target: str = AUTO
+    columns: Sequence[str] | None = None
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         smallest, largest = _SIZE_LIMITS
         if self.size is not None and not smallest <= self.size <= largest:
             raise InputError(f"an image size of {self.size} is not between {smallest} and {largest} pixels")
+        if self.train_images is not None and self.train_images < 1:
+            raise InputError(f"{self.train_images} training images are too few")
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"a batch size of {self.batch_size} is less than 1")
+        if self.target != AUTO and self.target not in TARGETS:
+            raise InputError(f"unknown kind of target '{self.target}': {nearest_name(self.target, [AUTO, *TARGETS])}")
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed that chooses the parts: several seeds of training can share one split."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def split_fraction(self) -> float:
@@ -64,7 +86,11 @@ class ImageOptionValues(TypedDict, total=False):
     valid_fraction: float
     seed: int
     device: str | torch.device
+    train_images: int | None
     fit_all: bool
+    target: str
+    columns: Sequence[str] | None
+    split_seed: int | None
 
 
 def image_options(given: ImageOptionValues) -> ImageOptions:

@@ -5,16 +5,16 @@ alone; and a CSV of file, label and perhaps split. Where no validation part is g
 training part.
 """
 
-import hashlib
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from rushlight.data.decode import EXTENSIONS
+from rushlight.data.splits import MOST_VALIDATION_IMAGES
+from rushlight.data.targets import TARGETS, Target, listed
 from rushlight.runtime.errors import InputError
 
 Part = Literal["train", "valid", "test"]
@@ -27,10 +27,6 @@ PART_NAMES: dict[str, Part] = {
     "test": "test",
 }
 
-# 2,500 images put the interval of an accuracy of 90 % at +-1.2 points. More would narrow it little (by the
-# square root), and take images from training.
-MOST_VALIDATION_IMAGES = 2_500
-
 _NOT_A_CLASS = {"__MACOSX", "__pycache__", "@eaDir"}  # left behind by archivers, Python and network disks
 
 
@@ -40,13 +36,20 @@ class ImageSample:
 
     Attributes:
         path: the file.
-        label: index into the classes.
+        target: the index of its class; of several labels their indices, ascending; or the numbers.
         part: `train`, `valid` or `test`.
     """
 
     path: Path
-    label: int
+    target: Target
     part: Part
+
+    @property
+    def label(self) -> int:
+        """The index of its class, where it has one."""
+        if not isinstance(self.target, int):
+            raise TypeError(f"'{self.path}' has not one class but {self.target}")
+        return self.target
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,25 @@ class Scan:
 
     Attributes:
         samples: every labelled file, ordered by part and name.
-        classes: names of the classes; a label is an index into them.
+        classes: names of the classes, of the labels, or of the numbers.
         notes: one line for each thing a person should know about how the data was read.
+        kind: of the targets; a key of `rushlight.data.targets.TARGETS`.
+        root: the folder that names of files are relative to.
     """
 
     samples: list[ImageSample]
     classes: list[str]
     notes: list[str] = field(default_factory=list)
+    kind: str = "label"
+    root: Path = Path()
 
     def part(self, name: Part) -> list[ImageSample]:
         """The samples of one part."""
         return [sample for sample in self.samples if sample.part == name]
+
+    def names(self) -> list[str]:
+        """The file of each sample, below the root where it lies there, with `/` on every system."""
+        return [name.replace(os.sep, "/") for name in _names_below(self.root, [str(s.path) for s in self.samples])]
 
 
 def scan_folder(path: str | Path, valid_fraction: float = 0.2, seed: int = 0) -> Scan:
@@ -89,15 +100,17 @@ def scan_folder(path: str | Path, valid_fraction: float = 0.2, seed: int = 0) ->
     parts = {part: folder for name, folder in folders.items() if (part := PART_NAMES.get(name.lower()))}
     if "train" not in parts:
         if folders and len(parts) == len(folders):
-            raise InputError(f"'{root}' has {_listed(folders)} but no train folder; name the one to train on 'train'")
+            raise InputError(
+                f"'{root}' has {listed(list(folders))} but no train folder; name the one to train on 'train'"
+            )
         parts = {"train": root}
     else:
         twice = [name for name in folders if PART_NAMES.get(name.lower()) == "valid"]
         if len(twice) > 1:
-            raise InputError(f"'{root}' has more than one validation folder: {_listed(twice)}; keep one")
+            raise InputError(f"'{root}' has more than one validation folder: {listed(twice)}; keep one")
         ignored = [name for name in folders if name.lower() not in PART_NAMES]
         if ignored:
-            notes.append(f"ignored beside train: {_listed(ignored)}")
+            notes.append(f"ignored beside train: {listed(ignored)}")
 
     found: dict[Part, dict[str, list[str]]] = {}
     for part, folder in parts.items():
@@ -109,15 +122,15 @@ def scan_folder(path: str | Path, valid_fraction: float = 0.2, seed: int = 0) ->
     classes = _classes_of(found, root, walk)
     samples = _labelled(found, classes)
     notes += walk.notes()
-    return with_validation(Scan(samples, classes, notes), root, valid_fraction, seed)
+    return with_validation(Scan(samples, classes, notes, root=root), root, valid_fraction, seed)
 
 
 def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
     """Cut a validation part from the training part, unless there is one.
 
-    Stratified: from each class the rounded fraction, at least one image and never all of them. Whether an
-        image is chosen depends on the seed and its own name alone, so it mostly stays where it is when others
-        are added.
+    From each class the rounded fraction, at least one image and never all of them; other kinds of targets have
+    rules like it. Whether an image is chosen depends on the seed and its own name, so it mostly stays where it is
+    when others are added.
 
     Args:
         scan: what was found.
@@ -126,60 +139,30 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
         seed: which images.
 
     Raises:
-        InputError: the fraction is not between 0 and 1, or no class has two images.
+        InputError: the fraction is not between 0 and 1, no class has two images, or there is nothing to learn.
     """
     if not 0 <= fraction < 1:
         raise InputError(f"a validation fraction of {fraction:g} is not between 0 and 1; 0.2 is usual")
-    counts = Counter(sample.label for sample in scan.samples if sample.part == "train")
-    notes = [*scan.notes, *_small_class_notes(counts, scan.classes)]
+    kind = TARGETS[scan.kind]
+    trained = [sample.target for sample in scan.samples if sample.part == "train"]
+    notes = [*scan.notes, *kind.notes(trained, scan.classes)]
     if fraction == 0 or any(sample.part == "valid" for sample in scan.samples):
         return replace(scan, notes=notes)
     names = _names_below(root, [str(sample.path) for sample in scan.samples])
-    labels = [sample.label if sample.part == "train" else None for sample in scan.samples]
-    chosen = set(choose_validation(labels, names, fraction, seed))
+    targets = [sample.target if sample.part == "train" else None for sample in scan.samples]
+    chosen = set(kind.choose_validation(targets, names, fraction, seed))
     if not chosen:
         raise InputError(
             f"'{root}': no class has two images, so none can be kept to validate on; add images or use --fit-all"
         )
-    total = sum(counts.values())
+    total = len(trained)
     capped = " (at most that many: more would cost training images and tell little)"
     notes.append(
-        f"no validation folder: {len(chosen):,} of {total:,} training images, stratified by class, were set "
+        f"no validation folder: {len(chosen):,} of {total:,} training images, {kind.split_rule}, were set "
         f"aside with seed {seed}{capped if round(fraction * total) > MOST_VALIDATION_IMAGES else ''}"
     )
     samples = [replace(sample, part="valid") if i in chosen else sample for i, sample in enumerate(scan.samples)]
     return replace(scan, samples=samples, notes=notes)
-
-
-def choose_validation(labels: Sequence[int | None], names: Sequence[str], fraction: float, seed: int) -> list[int]:
-    """Which samples to validate on: of each class the rounded fraction, by a hash of seed and name.
-
-    Args:
-        labels: class of each sample, None for one that takes no part.
-        names: a name for each sample that stays the same.
-        fraction: share of each class; made smaller where it would choose more than `MOST_VALIDATION_IMAGES`.
-        seed: which ones.
-
-    Returns:
-        Indices, ascending. A class with one sample has none among them.
-    """
-    by_class: dict[int, list[int]] = {}
-    for i, label in enumerate(labels):
-        if label is not None:
-            by_class.setdefault(label, []).append(i)
-    total = sum(len(members) for members in by_class.values())
-    if fraction * total > MOST_VALIDATION_IMAGES:
-        fraction = MOST_VALIDATION_IMAGES / total
-
-    def rank(i: int) -> bytes:
-        name = names[i].replace(os.sep, "/")
-        return hashlib.blake2b(f"{seed}/{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
-
-    chosen: list[int] = []
-    for members in by_class.values():
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
-        chosen += sorted(members, key=rank)[:count]
-    return sorted(chosen)
 
 
 def _names_below(root: Path, paths: Sequence[str]) -> list[str]:
@@ -332,7 +315,7 @@ def _classes_of(found: dict[Part, dict[str, list[str]]], root: Path, walk: _Walk
         raise InputError(f"'{root}' holds {what}{links}; {advice}, or give a CSV of file and label")
     empty = [name for name, files in train.items() if not files]
     if empty:
-        raise InputError(f"no images{links} in the class {_listed(empty)} of '{root}'; add some or remove the folder")
+        raise InputError(f"no images{links} in the class {listed(empty)} of '{root}'; add some or remove the folder")
     classes = sorted(train)
     if len(classes) == 1:
         raise InputError(f"'{root}' has one class, '{classes[0]}'; telling classes apart takes two or more folders")
@@ -343,7 +326,7 @@ def _classes_of(found: dict[Part, dict[str, list[str]]], root: Path, walk: _Walk
         unknown = [name for name in by_class if normalised(name) not in known]
         if unknown:
             raise InputError(
-                f"the {part} part of '{root}' has a class that the training part lacks: {_listed(unknown)}; "
+                f"the {part} part of '{root}' has a class that the training part lacks: {listed(unknown)}; "
                 "move it or add it to train"
             )
     return classes
@@ -357,17 +340,3 @@ def _labelled(found: dict[Part, dict[str, list[str]]], classes: list[str]) -> li
         for name, files in sorted(found.get(part, {}).items())
         for file in files
     ]
-
-
-def _small_class_notes(counts: Counter[int], classes: Sequence[str]) -> list[str]:
-    single = [classes[label] for label in sorted(counts) if counts[label] == 1]
-    if not single:
-        return []
-    which = f"class {_listed(single)} has" if len(single) == 1 else f"classes {_listed(single)} have"
-    return [f"warning: {which} one training image, which is too few to learn from or to validate on"]
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(f"'{name}'" for name in names[:most]) + rest

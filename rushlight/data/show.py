@@ -18,7 +18,7 @@ def image_grid(images: np.ndarray, titles: Sequence[str], columns: int | None = 
     """Draw images in rows, each under its title.
 
     Args:
-        images: (N, H, W, 3) uint8.
+        images: (N, H, W, C) uint8; of more than three channels the first three are shown.
         titles: one an image.
         columns: images a row; None for about as many as there are rows.
 
@@ -34,6 +34,6 @@ def image_grid(images: np.ndarray, titles: Sequence[str], columns: int | None = 
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if i < count:
-            axes.imshow(images[i], interpolation="nearest")
+            axes.imshow(images[i][..., :3], interpolation="nearest")
             axes.set_title(titles[i], fontsize=8, parse_math=False)  # a class may be called "$5"
     return figure

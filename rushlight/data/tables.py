@@ -1,28 +1,69 @@
-"""Labels from a CSV instead of folders: one row a file, with its label and perhaps the part it belongs to."""
+"""Targets from a CSV instead of folders: one row a file, with its label, labels or numbers, and perhaps its part."""
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rushlight.data.decode import EXTENSIONS
 from rushlight.data.samples import PART_NAMES, ImageSample, Part, Scan, refuse_clash, with_validation
-from rushlight.runtime.errors import InputError
+from rushlight.data.targets import AUTO, Target, listed
+from rushlight.runtime.errors import InputError, nearest_name
 
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "name", "fname")
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
+LABEL_COLUMNS = ("label", "labels", "class", "classes", "target", "category", "tags")
 SPLIT_COLUMNS = ("split", "part", "set", "subset")
 VALID_COLUMNS = ("is_valid", "valid", "is_validation")  # a column of yes and no
+LIST_COLUMNS = ("labels", "classes", "tags")  # names that promise several labels
+_NOT_A_TARGET = ("", "id", "index", "unnamed: 0")  # numbers that say nothing
 
-_YES = {"true", "1", "yes", "y"}
-_NO = {"false", "0", "no", "n", ""}
+_YES = {"true", "1", "yes", "y", "1.0"}
+_NO = {"false", "0", "no", "n", "", "0.0"}
+_MANY_WHOLE_NUMBERS = 20  # so many different ones in a column are more likely measured than names of classes
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row: its line, its file, the cells of the target's columns, and its part."""
+
+    line: int
+    file: str
+    cells: tuple[str, ...]
+    part: Part
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table as it stands in the file.
+
+    Attributes:
+        path: the file.
+        columns: names of the columns that hold the target.
+        rows: in their order, each file once.
+        separator: what stands between the labels of a list.
+    """
+
+    path: Path
+    columns: list[str]
+    rows: list[_Row]
+    separator: str
+
+    def place(self, row: _Row) -> str:
+        return f"'{self.path}', line {row.line}"
 
 
 def scan_csv(
-    csv_path: str | Path, folder: str | Path | None = None, valid_fraction: float = 0.2, seed: int = 0
+    csv_path: str | Path,
+    folder: str | Path | None = None,
+    valid_fraction: float = 0.2,
+    seed: int = 0,
+    *,
+    kind: str = AUTO,
+    columns: Sequence[str] | None = None,
 ) -> Scan:
-    """Read a table of files and labels.
+    """Read a table of files and what is to be learned about them.
 
     Args:
         csv_path: UTF-8, with commas, semicolons or tabs. Its first row names the columns: a file, a label and
@@ -32,58 +73,207 @@ def scan_csv(
         valid_fraction: share of the training images to validate on where the table has no such part; 0 for
             none.
         seed: which images these are.
+        kind: of the targets, a key of `rushlight.data.targets.TARGETS`. `auto` takes cells like `cat;indoors` as
+            several labels, numbers that are not all whole as numbers, and all else as one label.
+        columns: which columns hold the target. If not given, one called `label` or the like; for numbers, where
+            there is none, every other column of numbers.
 
     Raises:
         InputError: the table is missing or not UTF-8, a column or a value is missing or unknown, a file
-            stands in it with two labels or in two parts, or there are fewer than two classes.
+            stands in it with two labels or in two parts, or there is nothing to tell apart.
     """
     csv_path = Path(csv_path).expanduser()
     root = Path(folder).expanduser().absolute() if folder is not None else csv_path.absolute().parent
     if not root.is_dir():
         raise InputError(f"there is no folder '{root}' for the files of '{csv_path}'")
-    found: dict[str, tuple[str, Part, int]] = {}
-    for number, file, label, part in _rows(csv_path):
-        if not file or not label:
-            raise InputError(f"'{csv_path}', line {number}: {'label' if file else 'file'} is empty")
-        label_before, part_before, number_before = found.setdefault(file, (label, part, number))
-        if (label_before, part_before) != (label, part):
-            raise InputError(
-                f"'{csv_path}', line {number}: '{file}' stands there as '{label}' for {part}, but in line "
-                f"{number_before} as '{label_before}' for {part_before}; keep one"
-            )
-    classes = _classes_of(found.values(), csv_path)
-    refuse_clash(classes, csv_path)
-    refuse_clash(found, csv_path)
-    label_of = {name: label for label, name in enumerate(classes)}
-    samples = [ImageSample(root / file, label_of[label], part) for file, (label, part, _) in found.items()]
+    table = _read_table(csv_path, kind, columns)
+    notes: list[str] = []
+    if kind == AUTO:
+        kind, notes = _kind_of(table)
+    names, targets = {"label": _one_label, "labels": _several_labels, "number": _numbers}[kind](table)
+    refuse_clash(names, csv_path)
+    refuse_clash([row.file for row in table.rows], csv_path)
+    samples = [ImageSample(root / row.file, target, row.part) for row, target in zip(table.rows, targets, strict=True)]
     order: list[Part] = ["train", "valid", "test"]
     samples.sort(key=lambda sample: (order.index(sample.part), str(sample.path)))
-    scan = with_validation(Scan(samples, classes), root, valid_fraction, seed)
+    scan = with_validation(Scan(samples, names, notes, kind, root), root, valid_fraction, seed)
     return replace(scan, notes=[note.replace("no validation folder", "no validation split") for note in scan.notes])
 
 
-def _rows(csv_path: Path) -> Iterable[tuple[int, str, str, Part]]:
-    """Line number, file, label and part of every row."""
+# --- what the cells mean -------------------------------------------------------------------------------------------
+
+
+def _kind_of(table: _Table) -> tuple[str, list[str]]:
+    """What the cells look like, and a line that says so where it is not one label an image."""
+    if len(table.columns) > 1:
+        cells = {cell.lower() for row in table.rows for cell in row.cells}
+        return "labels" if cells <= _YES | _NO else "number", []
+    (column,) = table.columns
+    entries = [row.cells[0] for row in table.rows]
+    lists = table.separator == ";" or column.lower() in LIST_COLUMNS  # in a table of semicolons a comma may be a name's
+    if (lists and any(table.separator in entry for entry in entries)) or (
+        column.lower() in LIST_COLUMNS and not all(entries)
+    ):
+        return "labels", [f"an image may have several labels: '{column}' holds lists of them (--target labels)"]
+    values = [_number_in(entry, table) for entry in entries]
+    if not entries or None in values:
+        return "label", []
+    if all(value == round(value) for value in values if value is not None):
+        if len(set(values)) <= _MANY_WHOLE_NUMBERS:
+            return "label", []
+        return "label", [
+            f"each of the {len(set(values)):,} numbers in '{column}' is a class (--target number: measured)"
+        ]
+    return "number", [f"a number is learned: '{column}' holds numbers that are not whole (--target label: classes)"]
+
+
+def _one_label(table: _Table) -> tuple[list[str], list[Target]]:
+    for row in table.rows:
+        if not row.cells[0]:
+            raise InputError(f"{table.place(row)}: label is empty")
+    if len(table.columns) > 1:
+        raise InputError(f"one label an image stands in one column, not in {listed(table.columns)}")
+    labels = [row.cells[0] for row in table.rows]
+    classes = _trained(table, [[label] for label in labels], "class")
+    if len(classes) == 1:
+        raise InputError(f"'{table.path}' has one class, '{classes[0]}'; telling classes apart takes two or more")
+    number = {name: i for i, name in enumerate(classes)}
+    return classes, [number[label] for label in labels]
+
+
+def _several_labels(table: _Table) -> tuple[list[str], list[Target]]:
+    if len(table.columns) > 1:  # a column for each label
+        lists = [
+            [name for name, cell in zip(table.columns, row.cells, strict=True) if _is_yes(cell, name, row, table)]
+            for row in table.rows
+        ]
+    else:
+        parts = [row.cells[0].split(table.separator) for row in table.rows]
+        lists = [[label.strip() for label in cell if label.strip()] for cell in parts]
+    labels = _trained(table, lists, "label")
+    number = {name: i for i, name in enumerate(labels)}
+    return labels, [tuple(sorted({number[label] for label in found})) for found in lists]
+
+
+def _numbers(table: _Table) -> tuple[list[str], list[Target]]:
+    targets: list[Target] = []
+    for row in table.rows:
+        values = []
+        for name, cell in zip(table.columns, row.cells, strict=True):
+            value = _number_in(cell, table)
+            if value is None:
+                what = f"is '{cell}', which is not a number" if cell else "is empty"
+                raise InputError(f"{table.place(row)}: {name} of '{row.file}' {what}")
+            values.append(value)
+        targets.append(tuple(values))
+    if not any(row.part == "train" for row in table.rows):
+        raise InputError(f"'{table.path}' has no rows to train on")
+    return list(table.columns), targets
+
+
+def _number_in(cell: str, table: _Table) -> float | None:
+    """The number in a cell; in a table of semicolons a comma may be the decimal point. None where there is none."""
+    try:
+        value = float(cell.replace(",", ".") if table.separator == "," else cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in cell else None
+
+
+def _is_yes(cell: str, name: str, row: _Row, table: _Table) -> bool:
+    if cell.lower() not in _YES | _NO:
+        raise InputError(f"{table.place(row)}: {name} of '{row.file}' is '{cell}'; write 1 or 0")
+    return cell.lower() in _YES
+
+
+def _trained(table: _Table, labels: Sequence[Sequence[str]], what: str) -> list[str]:
+    """The labels that training images have, sorted; the other parts may have no others."""
+    known = {label for row, found in zip(table.rows, labels, strict=True) if row.part == "train" for label in found}
+    if not any(row.part == "train" for row in table.rows):
+        raise InputError(f"'{table.path}' has no rows to train on")
+    if not known:
+        raise InputError(f"no training image of '{table.path}' has a label, so there is nothing to tell apart")
+    for row, found in zip(table.rows, labels, strict=True):
+        for label in found:
+            if label not in known:
+                raise InputError(f"{table.place(row)}: the {what} '{label}' has no training image")
+    return sorted(known)
+
+
+# --- what stands in the file ---------------------------------------------------------------------------------------
+
+
+def _read_table(csv_path: Path, kind: str, columns: Sequence[str] | None) -> _Table:
     text = _read_text(csv_path)
-    first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    delimiter = _delimiter(text.lstrip("\r\n").partition("\n")[0])
+    lines = _lines(csv_path, text, delimiter)
+    separator = "," if delimiter == ";" else ";"
+    number, first = next(lines, (0, []))
+    if not first:
+        raise InputError(f"'{csv_path}' has no rows to train on")
+    meaning, is_header = _header(first, csv_path, kind, columns)
+    rows = list(lines) if is_header else [(number, first), *lines]
+    for number, cells in rows:
+        if len(cells) < len(meaning):
+            raise InputError(f"'{csv_path}', line {number}: {len(cells)} columns, expected {len(meaning)}")
+    names = first if is_header else _names_of(meaning, kind)
+    chosen = [place for place, what in enumerate(meaning) if what == "target"]
+    if not chosen:
+        chosen = _columns_of_numbers(csv_path, names, meaning, rows, _Table(csv_path, [], [], separator))
+    return _Table(
+        csv_path, [names[place] for place in chosen], _each_file_once(csv_path, rows, meaning, chosen), separator
+    )
+
+
+def _names_of(meaning: Sequence[str], kind: str) -> list[str]:
+    """Names for columns that have none."""
+    if kind != "number":
+        return ["label" if what == "target" else what for what in meaning]
+    count = meaning.count("target")
+    return [what if what != "target" else "number" if count == 1 else f"number {i}" for i, what in enumerate(meaning)]
+
+
+def _each_file_once(
+    csv_path: Path, rows: Sequence[tuple[int, list[str]]], meaning: Sequence[str], chosen: Sequence[int]
+) -> list[_Row]:
+    """The rows, of which two may name one file if they agree."""
+    found: dict[str, _Row] = {}
+    for number, cells in rows:
+        values = dict(zip(meaning, cells, strict=False))
+        row = _Row(number, values["file"], tuple(cells[place] for place in chosen), _part(values, csv_path, number))
+        if not row.file:
+            raise InputError(f"'{csv_path}', line {number}: file is empty")
+        before = found.setdefault(row.file, row)
+        if (before.cells, before.part) != (row.cells, row.part):
+            said, said_before = (", ".join(each.cells) for each in (row, before))
+            raise InputError(
+                f"'{csv_path}', line {number}: '{row.file}' stands there as '{said}' for {row.part}, but in line "
+                f"{before.line} as '{said_before}' for {before.part}; keep one"
+            )
+    return list(found.values())
+
+
+def _lines(csv_path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not empty."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    header: list[str] | None = None
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if header is None:
-                header, is_header = _header(cells, csv_path)
-                if is_header:
-                    continue
-            if len(cells) < len(header):
-                raise InputError(f"'{csv_path}', line {reader.line_num}: {len(cells)} columns, expected {len(header)}")
-            values = dict(zip(header, cells, strict=False))
-            yield reader.line_num, values["file"], values["label"], _part(values, csv_path, reader.line_num)
+            if any(cells):
+                yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(f"'{csv_path}', line {reader.line_num}: not a CSV ({error})") from None
+
+
+def _delimiter(line: str) -> str:
+    """The first comma, semicolon or tab outside of quotes: the next ones may stand within a list of labels."""
+    quoted = False
+    for character in line:
+        if character == '"':
+            quoted = not quoted
+        elif character in ",;\t" and not quoted:
+            return character
+    return ","
 
 
 def _read_text(csv_path: Path) -> str:
@@ -100,23 +290,56 @@ def _read_text(csv_path: Path) -> str:
         ) from None
 
 
-def _header(cells: list[str], csv_path: Path) -> tuple[list[str], bool]:
+def _header(cells: list[str], csv_path: Path, kind: str, columns: Sequence[str] | None) -> tuple[list[str], bool]:
     """The meaning of each column, and whether this row names them or is data already."""
-    known = {"file": FILE_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "is_valid": VALID_COLUMNS}
+    known = {"file": FILE_COLUMNS, "target": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "is_valid": VALID_COLUMNS}
     names = [cell.lower() for cell in cells]
-    header = [next((meaning for meaning, words in known.items() if name in words), f"{name} ") for name in names]
-    if {"file", "label"} <= set(header):
-        if len({meaning for meaning in header if meaning in known}) != sum(meaning in known for meaning in header):
+    wanted = [column.lower() for column in columns or ()]
+    if columns is not None:
+        del known["target"]
+    header = [
+        "target" if name in wanted else next((meaning for meaning, words in known.items() if name in words), f"{name} ")
+        for name in names
+    ]
+    twice = [meaning for meaning in known if header.count(meaning) > 1]
+    if "file" in header and ("target" in header or kind == "number" or columns is not None):
+        for column in wanted:
+            if column not in names:
+                raise InputError(f"'{csv_path}' has no column '{column}': {nearest_name(column, cells)}")
+        if twice:
             raise InputError(f"'{csv_path}' has two columns of one meaning: {', '.join(cells)}; keep one of them")
         return header, True
     if len(cells) >= 2 and Path(cells[0]).suffix.lower() in EXTENSIONS:
-        return ["file", "label", "split"][: len(cells)], False
+        if columns is not None:
+            raise InputError(f"'{csv_path}' does not name its columns, so {listed(wanted)} cannot be found in it")
+        if kind != "number" or len(cells) == 2:
+            return ["file", "target", "split"][: len(cells)], False
+        has_split = cells[-1].lower() in PART_NAMES
+        return ["file", *["target"] * (len(cells) - 1 - has_split), *["split"] * has_split], False
     raise InputError(
         f"'{csv_path}' needs a column 'file' and a column 'label' (and perhaps 'split'); it has {', '.join(cells)}"
     )
 
 
-def _part(values: dict[str, str], csv_path: Path, number: int) -> Part:
+def _columns_of_numbers(
+    csv_path: Path, names: Sequence[str], meaning: Sequence[str], rows: Sequence[tuple[int, list[str]]], table: _Table
+) -> list[int]:
+    """Which columns hold nothing but numbers, of those that mean nothing else."""
+    free = [i for i, what in enumerate(meaning) if what.endswith(" ") and what.strip() not in _NOT_A_TARGET]
+    found = [i for i in free if all(_number_in(cells[i], table) is not None for _, cells in rows)]
+    if found and rows:
+        return found
+    for number, cells in rows:
+        for i in free:
+            if _number_in(cells[i], table) is None:
+                raise InputError(
+                    f"'{csv_path}', line {number}: {names[i]} is '{cells[i]}', which is not a number, and no other "
+                    "column holds numbers alone; name the column with --columns"
+                )
+    raise InputError(f"'{csv_path}' has no column of numbers; it has {', '.join(names)}")
+
+
+def _part(values: Mapping[str, str], csv_path: Path, number: int) -> Part:
     if "split" in values:
         part = PART_NAMES.get(values["split"].lower() or "train")
         if part is None:
@@ -128,21 +351,3 @@ def _part(values: dict[str, str], csv_path: Path, number: int) -> Part:
     if answer not in _YES | _NO:
         raise InputError(f"'{csv_path}', line {number}: is_valid is '{values['is_valid']}'; write true or false")
     return "valid" if answer in _YES else "train"
-
-
-def _classes_of(rows: Iterable[tuple[str, Part, int]], csv_path: Path) -> list[str]:
-    trained: set[str] = set()
-    elsewhere: dict[str, int] = {}
-    for label, part, number in rows:
-        if part == "train":
-            trained.add(label)
-        else:
-            elsewhere.setdefault(label, number)
-    if not trained:
-        raise InputError(f"'{csv_path}' has no rows to train on")
-    if len(trained) == 1:
-        raise InputError(f"'{csv_path}' has one class, '{min(trained)}'; telling classes apart takes two or more")
-    for label, number in elsewhere.items():
-        if label not in trained:
-            raise InputError(f"'{csv_path}', line {number}: the class '{label}' has no training image")
-    return sorted(trained)

@@ -15,12 +15,13 @@ import torch
 from rushlight.data import catalog
 from rushlight.data.text_files import TextFiles, text_paths
 from rushlight.data.token_batches import TokenBatches
-from rushlight.data.token_store import TokenStore
-from rushlight.data.tokenizers import Tokenizer, tokenizer_class
+from rushlight.data.token_store import StoredTokens, TokenStore
+from rushlight.data.tokenizers import Tokenizer, TokenizerClass, tokenizer_class
 from rushlight.runtime.device import select_device
+from rushlight.runtime.distributed import leader_first
 from rushlight.runtime.errors import InputError, nearest_name
 
-USUAL_BATCH_SIZE, USUAL_WINDOW = 64, 100
+USUAL_BATCH_SIZE, USUAL_WINDOW = 64, 50
 MEASURED_STREAMS = 32  # few, because each begins without a past; but one alone would take long
 FEWEST_LINES = 10  # a text of fewer is cut between characters
 LEAST_WINDOW = 8  # tokens
@@ -40,7 +41,7 @@ class TextOptions:
         replace_invalid: replace bytes that are no characters, and count them; without it they are an error.
         valid_fraction: share of the lines, from the end, to validate on where no such part is given.
         batch_size: streams side by side; None for 64, fewer in a small text.
-        window: tokens in a window, about; None for 100, fewer in a small text.
+        window: tokens in a window, about; None for 50, fewer in a small text.
         vary: let the windows' lengths vary.
         shift: begin each epoch at another token.
         seed: of lengths and shifts.
@@ -201,24 +202,9 @@ class TextData:
         # The same files are another text where they are parts of their own and not one text that is cut.
         parts = f"{len(train.paths)} files train, {'the end' if valid is None else 'the others'} validate"
         store = TokenStore([*train.paths, *([] if valid is None else valid.paths)], f"{parts}; {_reading(options)}")
-        kept = store.read()
         tokenizer_type = tokenizer_class(options.tokens)
-        if kept is None:
-            cut = None if valid is not None else _place_of_cut(train, options.valid_fraction)
-
-            def teach() -> Iterator[str]:
-                return train.chunks() if cut is None else cut.before(train.chunks())
-
-            tokenizer = tokenizer_type.learn(teach(), options.minimum_frequency)
-            rest = valid.chunks() if valid is not None else cut.after(train.chunks()) if cut is not None else iter(())
-            kept = store.write(
-                tokenizer.to_json(),
-                lambda: _notes_on_reading(train, valid, cut, options),
-                tokenizer.encode,
-                tokenizer.size,
-                teach(),
-                rest,
-            )
+        with leader_first(f"text/{store.key}"):
+            kept = store.read() or _encode(store, train, valid, tokenizer_type, options)
         tokenizer = tokenizer_type.from_json(kept.vocabulary)
 
         def read_test() -> np.ndarray:
@@ -327,6 +313,31 @@ class TextData:
             self.notes.append(
                 f"{unknown:,} {unit}s of the validation part ({share:.2g} %) are unknown to the training part"
             )
+
+
+def _encode(
+    store: TokenStore,
+    train: TextFiles,
+    valid: TextFiles | None,
+    tokenizer_type: TokenizerClass,
+    options: TextOptions,
+) -> StoredTokens:
+    """Learn a vocabulary from the training part, and keep both parts as numbers."""
+    cut = None if valid is not None else _place_of_cut(train, options.valid_fraction)
+
+    def teach() -> Iterator[str]:
+        return train.chunks() if cut is None else cut.before(train.chunks())
+
+    tokenizer = tokenizer_type.learn(teach(), options.minimum_frequency)
+    rest = valid.chunks() if valid is not None else cut.after(train.chunks()) if cut is not None else iter(())
+    return store.write(
+        tokenizer.to_json(),
+        lambda: _notes_on_reading(train, valid, cut, options),
+        tokenizer.encode,
+        tokenizer.size,
+        teach(),
+        rest,
+    )
 
 
 def text_options(given: TextOptionValues) -> TextOptions:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from rushlight.runtime.errors import InputError
+from rushlight.runtime.sharing import PartOfBatch, slice_of_rank
 
 FULL_WINDOWS = 0.95  # the share of windows whose length is drawn around the full one; the rest around half of it
 DEVIATION = 0.07  # standard deviation of a window's length, as a share of it
@@ -65,8 +66,6 @@ class TokenBatches:
     ) -> None:
         if batch_size < 1 or window < 1:
             raise InputError(f"a batch has at least one stream and one token, not {batch_size} and {window}")
-        if batch_size % ranks:
-            raise InputError(f"{batch_size} streams cannot be shared equally by {ranks} processes")
         if len(tokens) <= batch_size:
             raise InputError(f"{len(tokens):,} tokens are too few for {batch_size} streams: use a smaller batch size")
         self.tokens = tokens
@@ -94,7 +93,7 @@ class TokenBatches:
 
     @property
     def _left_over(self) -> int:
-        return self.samples - self.stream_length * self.batch_size if self.keep_all and self.rank == 0 else 0
+        return self.samples - self.stream_length * self.batch_size if self.keep_all else 0
 
     def __len__(self) -> int:
         return self._windows + bool(self._left_over)
@@ -108,6 +107,17 @@ class TokenBatches:
         part = copy.copy(self)
         part.vary = part.shift = False
         part.keep_all = True
+        return part
+
+    def for_rank(self, rank: int, ranks: int) -> TokenBatches:
+        """The rank's streams of the same windows; the batch of what is left over falls to the first.
+
+        Args:
+            rank: from 0.
+            ranks: how many share the streams.
+        """
+        part = copy.copy(self)
+        part.rank, part.ranks = rank, ranks
         return part
 
     def with_tokens(self, tokens: np.ndarray) -> TokenBatches:
@@ -128,17 +138,24 @@ class TokenBatches:
         epoch = self.epoch
         first, ends = self._plan(epoch)
         length = ends[-1]
-        share = self.batch_size // self.ranks
-        mine = slice(self.rank * share, (self.rank + 1) * share)
+        mine = slice_of_rank(self.batch_size, self.rank, self.ranks)
         # Views of the one array: nothing is copied until a window is taken.
         used = self.batch_size * length
         inputs = self.tokens[first : first + used].reshape(self.batch_size, length)[mine]
         targets = self.tokens[first + 1 : first + 1 + used].reshape(self.batch_size, length)[mine]
+        share = len(inputs) / self.batch_size
+        if not share:  # there are more ranks than streams
+            inputs, targets = (
+                self.tokens[None, first : first + length],
+                self.tokens[None, first + 1 : first + 1 + length],
+            )
         for start, end in list(zip([0, *ends], ends, strict=False))[batch_index:]:
-            yield self._tensor(inputs[:, start:end]), self._tensor(targets[:, start:end])
+            batch = self._tensor(inputs[:, start:end]), self._tensor(targets[:, start:end])
+            yield batch if self.ranks == 1 else PartOfBatch(batch, share)
         if self._left_over:
             last = self.tokens[-1 - self._left_over :]
-            yield self._tensor(last[None, :-1]), self._tensor(last[None, 1:])
+            batch = self._tensor(last[None, :-1]), self._tensor(last[None, 1:])
+            yield batch if self.ranks == 1 else PartOfBatch(batch, 0.0 if self.rank else 1.0)
         self.epoch = epoch + 1
 
     def _plan(self, epoch: int) -> tuple[int, list[int]]:

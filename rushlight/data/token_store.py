@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.runtime.cache_limit import keep_within_limit, mark_used
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.files import atomic_write_text, storage_error, user_cache_folder
 
@@ -46,6 +47,9 @@ class TokenStore:
     Args:
         paths: its files.
         reading: how they are read, as a string that differs where the tokens would.
+
+    Attributes:
+        key: names both.
     """
 
     def __init__(self, paths: Sequence[Path], reading: str) -> None:
@@ -56,8 +60,8 @@ class TokenStore:
             except OSError as error:
                 raise InputError(f"the text '{path}' cannot be read: {error.strerror}") from None
             stamps.append([os.fspath(path.absolute()), status.st_size, status.st_mtime_ns])
-        key = hashlib.sha256(json.dumps([VERSION, reading, stamps]).encode()).hexdigest()[:24]
-        self._index = user_cache_folder() / "text" / f"{key}.json"
+        self.key = hashlib.sha256(json.dumps([VERSION, reading, stamps]).encode()).hexdigest()[:24]
+        self._index = user_cache_folder() / "text" / f"{self.key}.json"
         self._tokens = self._index.with_suffix(".npy")
 
     def read(self) -> StoredTokens | None:
@@ -68,6 +72,7 @@ class TokenStore:
             cut = int(facts["train_tokens"])
             if tokens.ndim != 1 or len(tokens) != facts["tokens"] or not 0 <= cut <= len(tokens):
                 return None
+            mark_used(self._index, self._tokens)
             return StoredTokens(facts["vocabulary"], list(facts["notes"]), tokens[:cut], tokens[cut:])
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             return None
@@ -119,6 +124,7 @@ class TokenStore:
                 unfinished.unlink(missing_ok=True)
         facts = {"vocabulary": vocabulary, "notes": notes(), "tokens": sum(counts), "train_tokens": counts[0]}
         atomic_write_text(self._index, json.dumps(facts))
+        keep_within_limit()
         kept = self.read()
         if kept is None:
             raise InputError(f"the cache '{self._tokens}' was changed while it was written; try again")

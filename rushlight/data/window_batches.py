@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.seeds import epoch_order
+from rushlight.runtime.sharing import PartOfBatch, slice_of_rank
 
 
 class WindowBatches:
@@ -45,6 +47,7 @@ class WindowBatches:
         self._windows = windows  # a view: nothing is copied until a batch is taken
         self.many, self.batch_size, self.shuffle, self.seed = many, batch_size, shuffle, seed
         self.epoch = 0
+        self._rank, self._ranks = 0, 1
 
     def __len__(self) -> int:
         return -(-len(self._windows) // self.batch_size)
@@ -53,10 +56,23 @@ class WindowBatches:
         """Choose the epoch that the next pass is of."""
         self.epoch = epoch
 
+    def for_rank(self, rank: int, ranks: int) -> WindowBatches:
+        """The rank's part of every batch.
+
+        Args:
+            rank: from 0.
+            ranks: how many share each batch.
+        """
+        part = copy.copy(self)
+        part._rank, part._ranks = rank, ranks
+        return part
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self._windows)
         order = epoch_order(count, self.seed, self.epoch) if self.shuffle else torch.arange(count)
         for rows in order.split(self.batch_size):
-            window = torch.from_numpy(self._windows[rows.numpy()].T.astype(np.int64))
-            yield window[:-1], window[1:] if self.many else window[-1]
+            mine = rows[slice_of_rank(len(rows), self._rank, self._ranks)]
+            window = torch.from_numpy(self._windows[(mine if len(mine) else rows[:1]).numpy()].T.astype(np.int64))
+            batch = window[:-1], window[1:] if self.many else window[-1]
+            yield batch if self._ranks == 1 else PartOfBatch(batch, len(mine) / len(rows))
         self.epoch += 1

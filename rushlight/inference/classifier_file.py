@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 from torch import nn
 
 from rushlight.data.decode import FITS
-from rushlight.inference.calibration import HIGHEST, LOWEST
+from rushlight.inference.answers import answers_of
+from rushlight.inference.calibration import HIGHEST, LOWEST, MOST_LOSSES, Calibration
 from rushlight.inference.model_file import (
     is_names,
     is_small_object,
@@ -44,7 +45,8 @@ def save_classifier(
     *,
     views: str = "flip_shift",
     fit: str = "crop",
-    temperature: float = 1.0,
+    calibration: Calibration | None = None,
+    target: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a classifier as one file that rebuilds itself.
 
@@ -61,23 +63,28 @@ def save_classifier(
         views: the test-time augmentation that suits the data: `flip_shift`, or `shift` where a mirror image
             means something else, as with digits and letters.
         fit: how images of another shape are brought to the square; see `data.decode.decode_image`.
-        temperature: what the outputs are divided by before the softmax; see `calibration.fit_temperature`.
+        calibration: how sure the answers are to be taken; see `calibration.calibrate`.
+        target: what the outputs mean, as `Answers.to_json` says it; one of several classes if None.
 
     Raises:
         StorageError: the file cannot be written; what was there before is untouched.
     """
+    calibration = calibration or Calibration()
     metadata = {
         "task": TASK,
         "rushlight": __version__,
         "model": model_name,
         "model_arguments": dict(model_arguments),
+        "target": dict(target or {"kind": "label"}),
         "classes": list(classes),
         "size": size,
         "mean": list(mean),
         "std": list(std),
         "views": views,
         "fit": fit,
-        "temperature": temperature,
+        "temperature": calibration.temperature,
+        "calibration_losses": list(calibration.losses),
+        "calibration_scales": list(calibration.scales),
         "metrics": dict(metrics or {}),
     }
     save_checkpoint(path, model.state_dict(), metadata)
@@ -96,7 +103,8 @@ def load_classifier(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     metadata = _checked(path, checkpoint.metadata)
     name = metadata["model"]
     arguments = {
-        **metadata["model_arguments"],
+        # A file brings its own weights: it must not be able to ask for others to be fetched.
+        **{key: value for key, value in metadata["model_arguments"].items() if key != "pretrained"},
         "classes": len(metadata["classes"]),
         "channels": len(metadata["mean"]),
         "size": metadata["size"],
@@ -106,23 +114,37 @@ def load_classifier(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 def _checked(path: str | Path, metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata with defaults filled in, or a refusal that names the first field that is wrong."""
-    metadata = {"views": "flip_shift", "fit": "crop", "temperature": 1.0, "metrics": {}, **metadata}
+    usual = {"views": "flip_shift", "fit": "crop", "temperature": 1.0, "calibration_losses": [], "metrics": {}}
+    metadata = usual | {"target": {"kind": "label"}, "calibration_scales": []} | metadata
+    classes = metadata.get("classes")
     require_task(path, metadata, TASK, "an image classifier")
     require_model(path, metadata, MODELS)
     size, mean, std = (metadata.get(field) for field in ("size", "mean", "std"))
     believable = {
         "model_arguments": is_small_object(metadata.get("model_arguments")),
-        "classes": is_names(metadata.get("classes")),
+        "classes": is_names(classes),
+        "target": _is_target(metadata["target"], classes),
         "size": type(size) is int and 0 < size <= _LARGEST_SIZE,
         "mean": _is_channels(mean),
         "std": _is_channels(std) and _is_channels(mean) and len(std) == len(mean) and min(std) > 0,
         "views": metadata["views"] in list(VIEWS),
         "fit": metadata["fit"] in FITS,
         "temperature": _is_temperature(metadata["temperature"]),
+        "calibration_losses": _are_losses(metadata["calibration_losses"]),
+        "calibration_scales": _are_scales(metadata, classes),
         "metrics": isinstance(metadata["metrics"], dict),
     }
     require_all(path, believable)
     return metadata
+
+
+def _is_target(value: Any, names: Any) -> bool:
+    """Whether this says what outputs of these names mean."""
+    try:
+        answers_of(value, names)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _is_channels(value: Any) -> TypeGuard[list[float]]:
@@ -134,3 +156,20 @@ def _is_channels(value: Any) -> TypeGuard[list[float]]:
 
 def _is_temperature(value: Any) -> bool:
     return type(value) in (int, float) and LOWEST <= value <= HIGHEST
+
+
+def _are_scales(metadata: dict[str, Any], names: Any) -> bool:
+    """Whether there is one number above zero for each output of a model of numbers with losses, and none for others."""
+    scales = metadata["calibration_scales"]
+    target = metadata["target"]
+    needed = isinstance(target, dict) and target.get("kind") == "number" and bool(metadata["calibration_losses"])
+    if not isinstance(scales, list) or len(scales) != (len(names) if needed else 0):
+        return False
+    return all(type(scale) in (int, float) and 0 < scale < math.inf for scale in scales)
+
+
+def _are_losses(value: Any) -> bool:
+    """Whether these are finite numbers from zero up."""
+    if not isinstance(value, list) or len(value) > MOST_LOSSES:
+        return False
+    return all(type(loss) in (int, float) and 0 <= loss < math.inf for loss in value)

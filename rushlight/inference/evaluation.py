@@ -4,14 +4,16 @@ Everything is computed from the outputs and the targets alone, in float64, so th
 the images were batched.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from rushlight.inference.bootstrap import mean_of_images
 from rushlight.runtime.errors import NonFiniteError
-from rushlight.runtime.measured import Measured, mean_with_interval, proportion
+from rushlight.runtime.measured import Measured, proportion
 
 CALIBRATION_BINS = 15
 
@@ -33,6 +35,28 @@ class ClassScore:
     precision: Measured
     recall: Measured
     support: int
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The answers that were about equally sure.
+
+    Attributes:
+        low: the bin holds confidences above this ...
+        high: ... up to this.
+        confidence: their mean; NaN without answers.
+        right: the part of them that was right.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    right: Measured
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Evaluation.to_json` holds it."""
+        edges = {"low": self.low, "high": self.high, "confidence": self.confidence}
+        return edges | {"right": self.right.to_json()}
 
 
 @dataclass(frozen=True)
@@ -71,9 +95,19 @@ class Evaluation:
         return len(self.targets)
 
     @property
+    def headline(self) -> tuple[str, str]:
+        """The figure to look at first: its name, and what it is."""
+        return "Accuracy", self.accuracy.percent()
+
+    @property
     def predictions(self) -> np.ndarray:
         """The most probable class of each image, (N,)."""
         return self.probabilities.argmax(axis=1)
+
+    @property
+    def reliability(self) -> list[ReliabilityBin]:
+        """How often the model is right when it says that it is so sure; see `reliability_bins`."""
+        return reliability_bins(self.probabilities.max(axis=1), self.predictions == self.targets)
 
     def most_wrong(self, count: int = 9) -> np.ndarray:
         """Where to look first: the wrongly answered images, those with the highest loss first.
@@ -84,6 +118,14 @@ class Evaluation:
         wrong = np.flatnonzero(self.predictions != self.targets)
         return wrong[np.argsort(-self.losses[wrong], kind="stable")][:count]
 
+    def truth_in_words(self, row: int) -> str:
+        """What an image really is."""
+        return self.classes[self.targets[row]]
+
+    def answer_in_words(self, row: int) -> str:
+        """What was said about it."""
+        return f"{self.classes[self.predictions[row]]}, {100 * self.probabilities[row].max():.0f} %"
+
     def to_json(self) -> dict[str, Any]:
         """The object in `run.json` and from `evaluate --json`; without the images' own outputs."""
         return {
@@ -93,6 +135,7 @@ class Evaluation:
             "accuracy": self.accuracy.to_json(),
             "loss": self.loss.to_json(),
             "calibration_error": self.calibration_error.to_json(),
+            "reliability": [found.to_json() for found in self.reliability if found.right.n],
             "classes": list(self.classes),
             "per_class": {
                 score.name: {
@@ -172,7 +215,7 @@ def evaluate_logits(
         split=split,
         classes=list(classes),
         accuracy=proportion(int(correct.sum()), count),
-        loss=mean_with_interval(float(losses.sum()), float((losses**2).sum()), count),
+        loss=mean_of_images(losses),
         calibration_error=Measured(calibration_error(probabilities.max(axis=1), correct), None, count, None),
         per_class=class_scores(confusion, classes),
         confusion=confusion,
@@ -217,11 +260,38 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = C
     Returns:
         Between 0 (calibrated) and 1.
     """
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    # side="left" puts a confidence that equals an edge into the bin below it, as (low, high] asks.
-    bin_of = np.searchsorted(edges[1:-1], confidence, side="left")
+    _, bin_of = _binned(confidence, bins)
     gaps = np.bincount(bin_of, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def reliability_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS) -> list[ReliabilityBin]:
+    """What a reliability diagram shows, bin by bin; see `calibration_error`.
+
+    Args:
+        confidence: (N,) the highest probability of each image, 0 to 1.
+        correct: (N,) whether that answer is right.
+        bins: how many bins.
+    """
+    edges, bin_of = _binned(confidence, bins)
+    counts = np.bincount(bin_of, minlength=bins)
+    sure, right = (np.bincount(bin_of, weights=values, minlength=bins) for values in (confidence, correct))
+    return [
+        ReliabilityBin(
+            float(edges[i]),
+            float(edges[i + 1]),
+            float(sure[i] / counts[i]) if counts[i] else math.nan,
+            proportion(int(right[i]), int(counts[i])),
+        )
+        for i in range(bins)
+    ]
+
+
+def _binned(confidence: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of equally wide bins, and the bin of each value."""
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    # side="left" puts a confidence that equals an edge into the bin below it, as (low, high] asks.
+    return edges, np.searchsorted(edges[1:-1], confidence, side="left")
 
 
 def _cell(score: Measured) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from rushlight.data.decode import EXTENSIONS, Fit, UnreadableImage, decode_image, fit_square, to_rgb
+from rushlight.data.arrays import square_image
+from rushlight.data.decode import EXTENSIONS, Fit, UnreadableImage, decode_image, fit_square, to_rgb, whole_picture
 from rushlight.runtime.errors import InputError
 
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGB with alpha
@@ -48,23 +49,52 @@ def list_sources(inputs: Any) -> list[Source]:
     ]
 
 
-def read_pixels(source: Source, size: int, fit: Fit = "crop") -> np.ndarray:
+def read_pixels(source: Source, size: int, fit: Fit = "crop", channels: int = 3) -> np.ndarray:
     """The pixels of one image as the model was trained on them.
 
+    Args:
+        source: the image.
+        size: wanted side.
+        fit: how a rectangle becomes a square.
+        channels: that the model takes. Other than three are those of an array, as they are.
+
     Returns:
-        (size, size, 3) uint8.
+        (size, size, channels) uint8.
+
+    Raises:
+        UnreadableImage: the file or image cannot be decoded.
+        InputError: the model takes other channels than the image has.
+    """
+    if channels != 3:
+        content = source.content
+        if not isinstance(content, np.ndarray) or content.shape[2:] != (channels,):
+            raise InputError(
+                f"'{source.name}': this model takes arrays (H, W, {channels}), and answers about no others"
+            )
+        return square_image(content, size, fit)
+    if isinstance(source.content, Path):
+        return decode_image(source.content, size, fit)
+    return square_pixels(read_picture(source), size, fit)
+
+
+def square_pixels(picture: Image.Image, size: int, fit: Fit = "crop") -> np.ndarray:
+    """An upright RGB picture as a model is shown it: (size, size, 3) uint8."""
+    return np.asarray(fit_square(picture, size, fit))
+
+
+def read_picture(source: Source) -> Image.Image:
+    """One image at full size, upright and in RGB.
 
     Raises:
         UnreadableImage: the file or image cannot be decoded.
     """
     content = source.content
     if isinstance(content, Path):
-        return decode_image(content, size, fit)
+        return whole_picture(content)
     try:
         if isinstance(content, np.ndarray):
             content = Image.fromarray(np.ascontiguousarray(content))
-        upright = ImageOps.exif_transpose(content)
-        return np.asarray(fit_square(to_rgb(upright), size, fit))
+        return to_rgb(ImageOps.exif_transpose(content))
     except UnreadableImage:
         raise
     except Exception as error:  # a PIL image decodes late, and its decoders raise almost anything

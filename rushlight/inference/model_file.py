@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rushlight.runtime.checkpoint import check_weights, load_weights, read_checkpoint
 from rushlight.runtime.errors import ModelFileError, nearest_name
+from rushlight.runtime.uninitialised import structure_only, without_random_weights
 from rushlight.version import __version__
 
 LARGEST_ARGUMENT = 65_536  # no width or depth of a network comes near
@@ -45,12 +46,13 @@ def rebuilt(path: str | Path, name: str, tensors: Mapping[str, Tensor], build: C
         ModelFileError: the module cannot be built, or the weights are not its.
     """
     try:
-        with torch.device("meta"):
+        with structure_only():
             plan = build()
     except Exception as error:  # whatever a constructor says to arguments that came from a file
         refuse(path, f"the model '{name}' cannot be built with its arguments: {error!s:.200}")
     check_weights(plan, tensors, path)
-    with torch.random.fork_rng(devices=[]):  # the first weights are random; a caller's numbers stay as they are
+    # The weights of the file come instead. A caller's random numbers stay as they are, whatever a constructor draws.
+    with without_random_weights(), torch.random.fork_rng(devices=[]):
         model = build()
     load_weights(model, tensors, path)
     return model

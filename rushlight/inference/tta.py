@@ -23,8 +23,16 @@ _SHIFT = 1 / 32  # of the shorter side: 1 pixel of a CIFAR-10 image
 _MARGIN = 1 / 16  # of each side, which leaves 7/8: 224 of 256 pixels in the paper
 
 
+def softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Logits (B, classes) of any precision to probabilities in float32."""
+    return torch.softmax(logits.float(), dim=1)
+
+
 def tta_probabilities(
-    model_fn: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, views: Views
+    model_fn: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    views: Views,
+    activation: Callable[[torch.Tensor], torch.Tensor] = softmax,
 ) -> torch.Tensor:
     """The weighted mean of the probabilities that a model gives to the views of each image.
 
@@ -32,14 +40,15 @@ def tta_probabilities(
         model_fn: (B, C, H, W) images to (B, classes) logits.
         images: (B, C, H, W).
         views: an entry of `VIEWS`, or any function like them.
+        activation: makes probabilities, or whatever is to be averaged, of logits.
 
     Returns:
-        (B, classes) probabilities in float32, each row with sum 1.
+        (B, classes) probabilities in float32, each row with sum 1, or what else the activation gives.
     """
     total = torch.zeros(())
     weights = 0.0
     for weight, view in views(images):
-        probabilities = torch.softmax(model_fn(view).float(), dim=1)
+        probabilities = activation(model_fn(view))
         total = total.to(probabilities.device) + weight * probabilities
         weights += weight
     return total / weights

@@ -1,13 +1,15 @@
 """A saved language model writes, and says how well it expects a text: no training code and no training data.
 
-writer = Writer.load("runs/text/nietzsche-1")
-for piece in writer.generate("for thos", length=400, temperature=0.8):
-    print(piece, end="", flush=True)
+For example:
+
+    writer = Writer.load("runs/text/nietzsche-1")
+    for piece in writer.generate("for thos", length=400, temperature=0.8):
+        print(piece, end="", flush=True)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,32 +119,51 @@ class Writer:
             InputError: a setting cannot be used.
             NonFiniteError: the model gives NaN.
         """
+        choose = self._choice(length, temperature, top_k, top_p, greedy, seed)
+        return self.tokenizer.pieces(number for number, _ in self._drawn(prompt, length, choose))
+
+    def generate_with_surprise(
+        self, prompt: str = "", length: int = 400, *, temperature: float = 1.0, seed: int | None = None
+    ) -> Iterator[tuple[str, float]]:
+        """As `generate`, and with each token how much it surprises the model that wrote it.
+
+        Yields:
+            The text of each token, and minus the logarithm of its probability at temperature 1, in nats.
+        """
+        choose = self._choice(length, temperature, None, None, False, seed)
+        losses: list[float] = []
+
+        def noted() -> Iterator[int]:
+            for number, logits in self._drawn(prompt, length, choose):
+                losses.append(-float(torch.log_softmax(logits, dim=-1)[0, number]))
+                yield number
+
+        return ((piece, losses[-1]) for piece in self.tokenizer.pieces(noted()))
+
+    def _choice(
+        self, length: int, temperature: float, top_k: int | None, top_p: float | None, greedy: bool, seed: int | None
+    ) -> Callable[[Tensor], int]:
+        """From logits (1, V) to a number, by settings that are checked now."""
         check_sampling(temperature, top_k, top_p)
         if length < 0:
             raise InputError(f"the length must be 0 or more, not {length}")
         random = torch.Generator()  # on the CPU, so that a seed writes the same text everywhere
         random.seed() if seed is None else random.manual_seed(seed)
-        numbers = self._drawn(prompt, length, temperature, top_k, top_p, greedy, random)
-        return self.tokenizer.pieces(numbers)
 
-    def _drawn(
-        self,
-        prompt: str,
-        length: int,
-        temperature: float,
-        top_k: int | None,
-        top_p: float | None,
-        greedy: bool,
-        random: torch.Generator,
-    ) -> Iterator[int]:
+        def choose(logits: Tensor) -> int:
+            if greedy:
+                return int(logits.argmax())
+            probabilities = next_token_probabilities(logits, temperature, top_k, top_p)
+            return int(torch.multinomial(probabilities, 1, generator=random))
+
+        return choose
+
+    def _drawn(self, prompt: str, length: int, choose: Callable[[Tensor], int]) -> Iterator[tuple[int, Tensor]]:
+        """Numbers one after the other, and the logits that each was drawn from."""
         logits, state = self._read(prompt)
         for _ in range(length):
-            if greedy:
-                number = int(logits.argmax())
-            else:
-                probabilities = next_token_probabilities(logits, temperature, top_k, top_p)
-                number = int(torch.multinomial(probabilities, 1, generator=random))
-            yield number
+            number = choose(logits)
+            yield number, logits
             logits, state = self._step(torch.tensor([[number]]), state)
 
     def write(self, prompt: str = "", length: int = 400, **settings: Any) -> str:
@@ -187,6 +208,14 @@ class Writer:
         windows = (numbers[start : start + _WINDOW + 1, None] for start in starts)
         losses = self._losses((window[:-1], window[1:]) for window in windows)
         return Scores(list(self.tokenizer.pieces(numbers.tolist())), np.append(np.nan, losses.numpy()))
+
+    @torch.inference_mode()
+    def expected(self, text: str, count: int = 1) -> list[tuple[str, float]]:
+        """What the model expects after a text: the likeliest tokens with their probabilities, the likeliest first."""
+        logits, _ = self._read(text)
+        probabilities, numbers = torch.softmax(logits[0], dim=-1).topk(min(count, logits.shape[-1]))
+        pieces = [self.tokenizer.decode([number]) for number in numbers.tolist()]
+        return list(zip(pieces, probabilities.tolist(), strict=True))
 
     @torch.inference_mode()
     def evaluate(self, batches: TokenPairs, split: str = "valid") -> TextEvaluation:

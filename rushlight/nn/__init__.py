@@ -4,10 +4,12 @@ batch_norm    batch normalisation written out
 layers        the convolution layer and global pooling
 ladder        seven classifiers, one idea better each
 resnet        the ResNet family
+backbones     bodies with published weights
 structure     body, head and layer groups: what a model tells about itself
 models        every model by name
 """
 
+from rushlight.nn.backbones import BACKBONES, backbone
 from rushlight.nn.batch_norm import BatchNorm2d, BatchNormResult, batch_norm
 from rushlight.nn.layers import (
     ConvLayer,
@@ -22,6 +24,7 @@ from rushlight.nn.resnet import RESNETS, ResNet, ResNetDescription
 from rushlight.nn.structure import StructuredModel
 
 __all__ = [
+    "BACKBONES",
     "MODELS",
     "RESNETS",
     "BatchNorm2d",
@@ -34,6 +37,7 @@ __all__ = [
     "StructuredModel",
     "UnknownModel",
     "average_and_max_pool",
+    "backbone",
     "batch_norm",
     "build_model",
     "global_average_pool",

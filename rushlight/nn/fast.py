@@ -9,8 +9,12 @@ Larger images are whitened in larger patches taken further apart, so that everyt
 31 x 31 positions whatever the size of the image.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from rushlight.nn.layers import activation_named
 
 COMPONENTS = 12  # patch patterns kept, each with both signs: all of a 2 x 2 x 3 patch, the strongest of a larger one
 VARIANCE_FLOOR = 5e-4  # added to every variance, so that patterns which hardly occur are not blown up into noise
@@ -28,6 +32,8 @@ class FastNet(nn.Module):
         size: height and width of the input in pixels; decides how large and how far apart whitened patches are.
         widths: channels of the three groups.
         output_scale: factor of the logits; the head starts large and this keeps the first losses small.
+        partial_identity: begin each convolution as one that passes its input on.
+        activation: a name of `ACTIVATIONS` in `rushlight.nn.layers`.
     """
 
     def __init__(
@@ -37,6 +43,8 @@ class FastNet(nn.Module):
         size: int = 32,
         widths: tuple[int, int, int] = (64, 256, 256),
         output_scale: float = 1 / 9,
+        partial_identity: bool = True,
+        activation: str = "gelu",
     ) -> None:
         super().__init__()
         if size < 16:
@@ -47,9 +55,12 @@ class FastNet(nn.Module):
         patch = 2 * stride
         components = min(COMPONENTS * min(stride, 2), channels * patch**2)
         self.whiten = PatchWhitening(channels, components, patch, stride)
-        self.activation = nn.GELU()
+        make_activation = activation_named(activation)
+        self.activation = make_activation()
         in_channels = (2 * components, *widths[:2])
-        self.groups = nn.Sequential(*(ConvGroup(i, o) for i, o in zip(in_channels, widths, strict=True)))
+        self.groups = nn.Sequential(
+            *(ConvGroup(i, o, partial_identity, make_activation) for i, o in zip(in_channels, widths, strict=True))
+        )
         self.head = nn.Linear(widths[-1], classes, bias=False)
         self.output_scale = output_scale
 
@@ -109,21 +120,29 @@ class PatchWhitening(nn.Module):
 
 
 class ConvGroup(nn.Module):
-    """Convolution, 2x2 max-pooling, norm, GELU; convolution, norm, GELU.
+    """Convolution, 2x2 max-pooling, norm, activation; convolution, norm, activation.
 
     Args:
         in_channels: C of the input (B, C, H, W).
         out_channels: C of the output (B, C, H // 2, W // 2).
+        partial_identity: begin the convolutions as ones that pass their input on.
+        activation: makes the activation.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        partial_identity: bool = True,
+        activation: Callable[[], nn.Module] = nn.GELU,
+    ) -> None:
         super().__init__()
-        self.conv1 = _partial_identity(in_channels, out_channels)
+        self.conv1 = _convolution(in_channels, out_channels, partial_identity)
         self.pool = nn.MaxPool2d(2)
         self.norm1 = ShiftNorm(out_channels)
-        self.conv2 = _partial_identity(out_channels, out_channels)
+        self.conv2 = _convolution(out_channels, out_channels, partial_identity)
         self.norm2 = ShiftNorm(out_channels)
-        self.activation = nn.GELU()
+        self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H // 2, W // 2)."""
@@ -131,9 +150,10 @@ class ConvGroup(nn.Module):
         return self.activation(self.norm2(self.conv2(x)))
 
 
-def _partial_identity(in_channels: int, out_channels: int) -> nn.Conv2d:
+def _convolution(in_channels: int, out_channels: int, partial_identity: bool) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-    nn.init.dirac_(conv.weight.data[:in_channels])
+    if partial_identity:
+        nn.init.dirac_(conv.weight.data[:in_channels])
     return conv
 
 
@@ -150,6 +170,10 @@ class ShiftNorm(nn.BatchNorm2d):
         super().__init__(channels, eps=1e-12, momentum=0.4, affine=False)
         self.shift = nn.Parameter(torch.zeros(channels))
         self.register_buffer("ones", torch.ones(channels), persistent=False)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """What follows the normalisation, (C,) each; for who takes the statistics over the parts of a larger batch."""
+        return self.ones, self.shift
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
@@ -186,6 +210,15 @@ def whitening_filters(images: Tensor, patch: int, components: int) -> Tensor:
     return strongest.unflatten(1, (images.shape[1], patch, patch))
 
 
-def fast_net(classes: int, channels: int = 3, size: int = 32, width: int = 64, output_scale: float = 1 / 9) -> FastNet:
-    """A fast net with groups of `width`, `4 x width` and `4 x width` channels."""
-    return FastNet(classes, channels, size, (width, 4 * width, 4 * width), output_scale)
+def fast_net(
+    classes: int,
+    channels: int = 3,
+    size: int = 32,
+    width: int = 64,
+    output_scale: float = 1 / 9,
+    partial_identity: bool = True,
+    activation: str = "gelu",
+) -> FastNet:
+    """A fast net with groups of `width`, `4 x width` and `4 x width` channels; the other options are those of it."""
+    widths = (width, 4 * width, 4 * width)
+    return FastNet(classes, channels, size, widths, output_scale, partial_identity, activation)

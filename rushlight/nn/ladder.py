@@ -22,12 +22,12 @@ divided by zero.
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from rushlight.nn.batch_norm import BatchNorm2d
-from rushlight.nn.layers import ConvLayer, Norm, ResidualConvLayer, global_max_pool
+from rushlight.nn.layers import ConvLayer, Norm, ResidualConvLayer, activation_named, global_max_pool
 
 NormStatistics = Literal["average", "last_batch"]
 """Statistics to evaluate with: the exponentially weighted average over the batches, or the last batch's."""
@@ -161,6 +161,7 @@ def batch_norm_net(
     widths: Sequence[int] = (10, 20, 40, 80, 160),
     norm: Norm = "after_relu",
     norm_statistics: NormStatistics = "average",
+    activation: str = "relu",
     by_hand: bool = False,
 ) -> ConvNet:
     """Rung 4: a 5x5 stem, then 3x3 convolutions at stride 2, each with ReLU and batch norm.
@@ -172,9 +173,10 @@ def batch_norm_net(
         widths: channels of the stem and of each stage.
         norm: where the batch norm stands; see `ConvLayer`.
         norm_statistics: what it evaluates with: "average" or "last_batch".
+        activation: a name of `ACTIVATIONS` in `rushlight.nn.layers`.
         by_hand: use the batch norm written out in `rushlight.nn.batch_norm`: the same answers, slower.
     """
-    layer, _ = normalised_layers(norm, norm_statistics, by_hand)
+    layer, _ = normalised_layers(norm, norm_statistics, activation, by_hand)
     return ConvNet(plain_stem(channels, widths[0]), halving_stages(widths, layer), widths[-1], classes)
 
 
@@ -186,11 +188,16 @@ def deep_net(
     widths: Sequence[int] = (10, 20, 40, 80, 160),
     norm: Norm = "after_relu",
     norm_statistics: NormStatistics = "average",
+    activation: str = "relu",
+    residual: bool = False,
     by_hand: bool = False,
 ) -> ConvNet:
-    """Rung 5: rung 4 with a stride-1 layer after each stride-2 layer. Arguments as in `batch_norm_net`."""
-    layer, _ = normalised_layers(norm, norm_statistics, by_hand)
-    stages = halving_stages(widths, layer, lambda width: [layer(width, width)])
+    """Rung 5: rung 4 with a stride-1 layer after each stride-2 layer.
+
+    Arguments as in `batch_norm_net`, and `residual`: whether that layer adds its output to its input.
+    """
+    layer, shortcut = normalised_layers(norm, norm_statistics, activation, by_hand)
+    stages = halving_stages(widths, layer, stride_one_layers(1, shortcut if residual else layer))
     return ConvNet(plain_stem(channels, widths[0]), stages, widths[-1], classes)
 
 
@@ -202,11 +209,16 @@ def residual_net(
     widths: Sequence[int] = (10, 20, 40, 80, 160),
     norm: Norm = "after_relu",
     norm_statistics: NormStatistics = "average",
+    activation: str = "relu",
+    residual: bool = True,
     by_hand: bool = False,
 ) -> ConvNet:
-    """Rung 6: rung 4 with two residual layers after each stride-2 layer. Arguments as in `batch_norm_net`."""
-    layer, residual = normalised_layers(norm, norm_statistics, by_hand)
-    stages = halving_stages(widths, layer, lambda width: [residual(width), residual(width)])
+    """Rung 6: rung 4 with two residual layers after each stride-2 layer.
+
+    Arguments as in `batch_norm_net`, and `residual`: False leaves the shortcuts out, at the same depth and size.
+    """
+    layer, shortcut = normalised_layers(norm, norm_statistics, activation, by_hand)
+    stages = halving_stages(widths, layer, stride_one_layers(2, shortcut if residual else layer))
     return ConvNet(plain_stem(channels, widths[0]), stages, widths[-1], classes)
 
 
@@ -219,15 +231,17 @@ def wide_residual_net(
     dropout: float = 0.2,
     norm: Norm = "after_relu",
     norm_statistics: NormStatistics = "average",
+    activation: str = "relu",
+    residual: bool = True,
     by_hand: bool = False,
 ) -> ConvNet:
     """Rung 7: rung 6 with more channels, a 7x7 stem that is normalised too, and dropout before the linear
     layer.
 
-    Arguments as in `batch_norm_net`, and `dropout`, the probability that a feature is dropped.
+    Arguments as in `residual_net`, and `dropout`, the probability that a feature is dropped.
     """
-    layer, residual = normalised_layers(norm, norm_statistics, by_hand)
-    stages = halving_stages(widths, layer, lambda width: [residual(width), residual(width)])
+    layer, shortcut = normalised_layers(norm, norm_statistics, activation, by_hand)
+    stages = halving_stages(widths, layer, stride_one_layers(2, shortcut if residual else layer))
     return ConvNet(layer(channels, widths[0], kernel_size=7), stages, widths[-1], classes, dropout)
 
 
@@ -247,13 +261,18 @@ def halving_stages(
     )
 
 
+def stride_one_layers(count: int, layer: Callable[..., nn.Module]) -> Callable[[int], list[nn.Module]]:
+    """For `halving_stages`: so many layers that keep size and channels, residual or plain ones."""
+    return lambda width: [layer(width, width) for _ in range(count)]
+
+
 def normalised_layers(
-    norm: Norm, norm_statistics: NormStatistics, by_hand: bool
+    norm: Norm, norm_statistics: NormStatistics, activation: str, by_hand: bool
 ) -> tuple[Callable[..., ConvLayer], Callable[..., ResidualConvLayer]]:
-    """`ConvLayer` and `ResidualConvLayer` with their normalisation filled in.
+    """`ConvLayer` and `ResidualConvLayer` with their normalisation and activation filled in.
 
     Raises:
-        ValueError: `norm_statistics` is neither of the two.
+        ValueError: `norm_statistics` is neither of the two, or there is no such activation.
     """
     if norm_statistics not in get_args(NormStatistics):
         raise ValueError(
@@ -261,7 +280,5 @@ def normalised_layers(
         )
     momentum = 1.0 if norm_statistics == "last_batch" else 0.1
     norm_class = partial(BatchNorm2d if by_hand else nn.BatchNorm2d, momentum=momentum)
-    return (
-        partial(ConvLayer, norm=norm, norm_class=norm_class),
-        partial(ResidualConvLayer, norm=norm, norm_class=norm_class),
-    )
+    settings: dict[str, Any] = {"norm": norm, "norm_class": norm_class, "activation": activation_named(activation)}
+    return partial(ConvLayer, **settings), lambda channels, _: ResidualConvLayer(channels, **settings)

@@ -4,15 +4,42 @@ The function takes the number of tokens in the vocabulary and options by keyword
 module with the interface of `rushlight.nn.language_model`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from rushlight.nn.language_model import RecurrentLanguageModel
+from rushlight.nn.mixture import MixtureLanguageModel
 from rushlight.nn.models import UnknownModel, nearest, options_of
+from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.nn.transformer import TransformerLanguageModel
+
+
+def mixture(
+    tokens: int,
+    members: Sequence[Mapping[str, Any]] = ({"model": "lstm"}, {"model": "gru"}),
+    weights: Sequence[float] | None = None,
+) -> nn.Module:
+    """Several language models that answer together; see `MixtureLanguageModel`.
+
+    Args:
+        tokens: size of the vocabulary.
+        members: for each the name of its `model`, and that model's options.
+        weights: of each in the mean; equal if not given.
+
+    Raises:
+        UnknownModel: a member is of no known model, or a mixture itself.
+    """
+    built = []
+    for member in members:
+        options = {key: value for key, value in member.items() if key not in ("model", "tokens")}
+        if member.get("model") == "mixture":
+            raise UnknownModel("a mixture cannot be a member of a mixture: name its members instead")
+        built.append(build_language_model(str(member.get("model")), tokens, **options))
+    return MixtureLanguageModel(built, weights)
+
 
 LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "rnn": partial(RecurrentLanguageModel, cell="rnn"),
@@ -20,7 +47,12 @@ LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "lstm": partial(RecurrentLanguageModel, cell="lstm"),
     "qrnn": partial(RecurrentLanguageModel, cell="qrnn"),
     "transformer": TransformerLanguageModel,
+    "ngram": NGramLanguageModel,
+    "mixture": mixture,
 }
+
+# Those that learn by gradients; an n-gram model counts, and a mixture is made of such as have learned.
+TRAINABLE_LANGUAGE_MODELS = [name for name in LANGUAGE_MODELS if name not in ("ngram", "mixture")]
 
 
 def build_language_model(name: str, tokens: int, **options: Any) -> Any:

@@ -16,6 +16,28 @@ def relu() -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": relu,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "none": nn.Identity,
+}
+
+
+def activation_named(name: str) -> Callable[[], nn.Module]:
+    """What makes the activation of that name.
+
+    Raises:
+        ValueError: `name` is no key of `ACTIVATIONS`.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation is '{name}', but can be only {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
 class ConvLayer(nn.Module):
     """Convolution, activation and batch normalisation, in the order that `norm` says.
 
@@ -83,6 +105,7 @@ class ResidualConvLayer(nn.Module):
         kernel_size: side of the square filter in pixels, odd.
         norm: see `ConvLayer`.
         norm_class: see `ConvLayer`.
+        activation: see `ConvLayer`.
 
     Shape:
         (B, C, H, W) to (B, C, H, W).
@@ -95,9 +118,10 @@ class ResidualConvLayer(nn.Module):
         *,
         norm: Norm = "after_relu",
         norm_class: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        activation: Callable[[], nn.Module] = relu,
     ) -> None:
         super().__init__()
-        self.layer = ConvLayer(channels, channels, kernel_size, norm=norm, norm_class=norm_class)
+        self.layer = ConvLayer(channels, channels, kernel_size, norm=norm, norm_class=norm_class, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layer(x)

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from rushlight.nn import ladder
+from rushlight.nn.backbones import backbone_classifier
 from rushlight.nn.fast import FAST_WIDTHS, fast_net
 from rushlight.nn.resnet import RESNETS, resnet
 
@@ -30,6 +31,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     **{name: partial(resnet, description) for name, description in RESNETS.items()},
     # The fast nets for small images, narrowest first.
     **{f"fast_{width}": partial(fast_net, width=width) for width in FAST_WIDTHS},
+    # A pretrained body and a new head; which ones, its options say.
+    "backbone_classifier": backbone_classifier,
 }
 
 

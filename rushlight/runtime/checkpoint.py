@@ -55,13 +55,19 @@ class Checkpoint:
     metadata: dict[str, Any]
 
 
-def save_checkpoint(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: str | Path,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, Any],
+    keep_as: str | Path | None = None,
+) -> None:
     """Write weights and metadata as one safetensors file, atomically.
 
     Args:
         path: the file; an existing one is replaced in one step.
         tensors: weights by name, for example a module's `state_dict()`; on any device, tied weights allowed.
         metadata: anything with a JSON form (see `runtime.files.to_json_value`).
+        keep_as: where a file that stands there already is kept.
 
     Raises:
         StorageError: the file cannot be written; what was there before is untouched.
@@ -79,7 +85,7 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, torch.Tensor], metad
     data = safetensors.torch.save(plain, metadata={_METADATA_KEY: json.dumps(envelope)})
     if int.from_bytes(data[:8], "little") > _HEADER_LIMIT:  # better now than when it is to be read
         raise InputError(f"the description of the model in '{path}' is too long: shorten its labels or vocabulary")
-    atomic_write_bytes(path, data)
+    atomic_write_bytes(path, data, keep_as)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

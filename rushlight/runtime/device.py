@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from rushlight.runtime import distributed
 from rushlight.runtime.errors import InputError, nearest_name
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -19,7 +20,7 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def select_device(name: str | torch.device = "auto") -> torch.device:
-    """The device to compute on.
+    """The device to compute on; of several processes each gets a graphics processor of its own.
 
     Args:
         name: `auto` (CUDA where there is one, then Apple's MPS, then the CPU) or any device name of PyTorch.
@@ -31,7 +32,7 @@ def select_device(name: str | torch.device = "auto") -> torch.device:
         return name
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return _own_cuda()
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -40,6 +41,21 @@ def select_device(name: str | torch.device = "auto") -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(device.type, True):
         raise InputError(f"device '{name}' was asked for, but this machine has none; use --device cpu or auto")
+    return _own_cuda() if device == torch.device("cuda") else device
+
+
+def _own_cuda() -> torch.device:
+    """The graphics processor of this process."""
+    if distributed.ranks() == 1:
+        return torch.device("cuda")
+    number, count = distributed.local_rank(), torch.cuda.device_count()
+    if number >= count:
+        raise InputError(
+            f"process {number + 1} of this machine has no graphics processor of its own, there are {count}: "
+            f"use --nproc-per-node {count}, or --device cpu"
+        )
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
     return device
 
 

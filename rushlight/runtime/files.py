@@ -22,8 +22,14 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEFTOVER_SECONDS = 3600  # no write takes an hour: an older temporary file belongs to a process that died
 
 
-def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+def atomic_write_bytes(path: str | Path, data: bytes, keep_as: str | Path | None = None) -> None:
     """Write a file so that it holds the old content or the new, never a part; missing folders are made.
+
+    Args:
+        path: the file.
+        data: its content.
+        keep_as: where the file that stood there before is kept. Whoever is killed between the two renamings leaves
+            the old file there, and none at `path`.
 
     Raises:
         StorageError: the file cannot be written; what was there before is untouched.
@@ -39,6 +45,8 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
                 handle.write(data)
                 handle.flush()
                 os.fsync(handle.fileno())
+            if keep_as is not None and path.exists():
+                os.replace(path, keep_as)  # noqa: PTH105
             os.replace(temporary, path)  # noqa: PTH105 - the call that the whole guarantee rests on, by its own name
         except BaseException:  # Ctrl-C too leaves no temporary file behind
             with suppress(OSError):
@@ -154,6 +162,11 @@ def user_cache_folder() -> Path:
         raise InputError("there is no home folder to keep the cache in; set RUSHLIGHT_CACHE to a folder") from None
     places = {"darwin": "Library/Caches", "win32": "AppData/Local"}
     return home / places.get(sys.platform, ".cache") / "rushlight"
+
+
+def downloads_forbidden() -> bool:
+    """Whether `RUSHLIGHT_OFFLINE` says that nothing may be fetched from the network."""
+    return os.environ.get("RUSHLIGHT_OFFLINE", "0") not in ("", "0")
 
 
 def _remove_leftovers(path: Path) -> None:

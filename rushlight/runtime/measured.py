@@ -19,7 +19,7 @@ class Measured:
         value: the estimate; NaN where there was nothing to measure (written as `null` in JSON).
         interval: lower and upper end of the 95 % interval, or `None` where there is none.
         n: the observations behind it: images, tokens, or runs.
-        method: how the interval was made: `wilson`, `normal`, `t`, or `None` without one.
+        method: how the interval was made: `wilson`, `normal`, `t`, `bootstrap`, or `None` without one.
     """
 
     value: float
@@ -35,6 +35,11 @@ class Measured:
             "n": self.n,
             "method": self.method,
         }
+
+    @staticmethod
+    def is_json(data: Any) -> bool:
+        """Whether something is what `to_json` gives."""
+        return isinstance(data, dict) and data.keys() == {"value", "interval", "n", "method"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Measured":
@@ -53,10 +58,13 @@ class Measured:
 
     def percent(self) -> str:
         """The value as a percentage: `91.2 % (95 % interval 90.6 to 91.7, n = 10,000)`."""
+        return self._words(scale=100, decimals=self.percent_decimals, unit=" %")
+
+    @property
+    def percent_decimals(self) -> int:
+        """How many decimals of a percentage to show: one, or as many more as it takes to see the interval."""
         width = 0.0 if self.interval is None else 100 * (self.interval[1] - self.interval[0])
-        # One decimal, or as many more as it takes to see the interval.
-        decimals = 1 if width <= 0 else min(4, max(1, math.ceil(-math.log10(width / 2))))
-        return self._words(scale=100, decimals=decimals, unit=" %")
+        return 1 if width <= 0 else min(4, max(1, math.ceil(-math.log10(width / 2))))
 
     def __str__(self) -> str:
         return self._words(scale=1, decimals=4, unit="")

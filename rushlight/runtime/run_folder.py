@@ -4,23 +4,28 @@ runs/images/photos-1/
     run.json            the command, its arguments, versions, data fingerprint, results
     history.jsonl       one row an epoch
     model.safetensors   the model, which rebuilds itself
+    resume.safetensors  while training goes on: all it takes to go on after an interruption (runtime/state_file.py)
     cycles/             one checkpoint a cycle of `fit_cycles`
     report.html         for a person
+
+Of a training with several seeds it holds the run folder of each, `seed-0/` and so on, and a `run.json` with the means.
 """
 
 import errno
+import json
 import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rushlight.runtime.errors import InputError, RunFolderBusyError, nearest_name
-from rushlight.runtime.files import append_json_line, storage_error, write_json
+from rushlight.runtime.files import append_json_line, atomic_write_text, storage_error, to_json_value, write_json
+from rushlight.runtime.state_file import StateFile
 from rushlight.version import __version__
 
 if sys.platform != "win32":
@@ -29,6 +34,7 @@ if sys.platform != "win32":
 RUNS = Path("runs")
 
 _RUN_FILES = ("run.json", "history.jsonl", "model.safetensors")
+_LOCK = ".lock"
 _RUNS_SHOWN = 5
 
 
@@ -43,8 +49,12 @@ class RunFolder:
         cycles: the folder of the checkpoints of each cycle.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, is_held: bool = True) -> None:
         """Take the lock of a folder that exists.
+
+        Args:
+            path: the folder.
+            is_held: False in a process that leaves the folder to another one: it has no lock, and writes nothing.
 
         Raises:
             RunFolderBusyError: another process holds it.
@@ -56,12 +66,12 @@ class RunFolder:
         self.run_json = self.path / "run.json"
         self.report = self.path / "report.html"
         self.cycles = self.path / "cycles"
-        self._lock_path = self.path / ".lock"
-        self._lock: int | None = _take_lock(self._lock_path)
+        self._lock_path = self.path / _LOCK
+        self._lock: int | None = _take_lock(self._lock_path) if is_held else None
 
     @classmethod
     def create(cls, output: str | Path | None = None, kind: str = "images", name: str = "photos") -> "RunFolder":
-        """Make the folder of a new run; an existing run is never overwritten.
+        """Make the folder of a new run; a finished run is never overwritten, an interrupted one is taken up again.
 
         Args:
             output: the folder wanted, or `None` for the next free `runs/<kind>/<name>-<number>`.
@@ -74,7 +84,7 @@ class RunFolder:
             StorageError: the folder cannot be made or written.
         """
         if output is None:
-            return cls(_make_numbered_folder(RUNS / kind, _plain_name(name)))
+            return cls(numbered_folder(RUNS / kind, name))
         path = Path(output)
         if path.exists() and not path.is_dir():
             raise InputError(f"output '{path}' is a file; name a folder")
@@ -83,7 +93,7 @@ class RunFolder:
         except OSError as error:
             raise storage_error(path, error) from error
         run = cls(path)  # the lock first: a folder that is being written is busy, whatever it holds by now
-        if holds_run(path):
+        if holds_run(path) and not is_unfinished(path):
             run.close()
             raise InputError(f"output '{path}' holds a run already, which is never overwritten; name another folder")
         return run
@@ -104,6 +114,8 @@ class RunFolder:
         model = path / "model.safetensors"
         if model.is_file():
             return model
+        if seeds := runs_of_seeds(path):
+            raise InputError(f"'{path}' holds the runs of {len(seeds)} seeds; name one of them, such as {seeds[0]}")
         if path.is_dir():
             what = f"folder '{path}' holds no model.safetensors"
             what += ": its training has not finished" if holds_run(path) else ""
@@ -123,6 +135,15 @@ class RunFolder:
             StorageError: it cannot be written.
         """
         write_json(self.run_json, dict(facts))
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace `history.jsonl` by these rows.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        lines = (json.dumps(to_json_value(dict(row)), allow_nan=False) + "\n" for row in rows)
+        atomic_write_text(self.history, "".join(lines))
 
     def append_history(self, row: Mapping[str, Any]) -> None:
         """Add one row to `history.jsonl`.
@@ -158,6 +179,37 @@ class RunFolder:
 def holds_run(path: str | Path) -> bool:
     """Whether a folder has any of the files of a run."""
     return any((Path(path) / name).exists() for name in _RUN_FILES)
+
+
+def runs_of_seeds(path: str | Path) -> list[Path]:
+    """The finished runs of each seed in a folder that a training with several seeds made; none in any other folder."""
+    path = Path(path)
+    if (path / "model.safetensors").exists():
+        return []
+    seeds = [model.parent for model in path.glob("seed-*/model.safetensors")]
+    return sorted(seeds, key=lambda run: (len(run.name), run.name))
+
+
+def is_being_written(path: str | Path) -> bool:
+    """Whether a process holds a run folder; on Windows, where nothing is locked, whether one has begun to."""
+    try:
+        descriptor = os.open(Path(path) / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def is_unfinished(path: str | Path) -> bool:
+    """Whether a folder holds a training that was interrupted, with the state to go on from."""
+    return StateFile(path).exists() and not (Path(path) / "run.json").exists()
 
 
 def finished_runs(near: str | Path) -> list[str]:
@@ -196,13 +248,18 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name that is one folder on every system: `My photos/2024` becomes `My-photos-2024`."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"
 
 
-def _make_numbered_folder(parent: Path, name: str) -> Path:
-    """Make `<name>-<n>` with the number after the highest in use."""
+def numbered_folder(parent: Path, name: str) -> Path:
+    """Make `<name>-<n>` with the number after the highest in use.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    name = plain_name(name)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         pattern = re.compile(re.escape(name) + r"-(\d+)")

@@ -37,11 +37,26 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(_signed(seed))
 
 
+def separate_stream(rank: int) -> None:
+    """Give one of several processes its own numbers for dropout and its like, derived from (seed, rank).
+
+    Rank 0 goes on with the stream that a process on its own would have. Only PyTorch's generators change; call it once
+    the initial weights are drawn, which all ranks share.
+
+    Args:
+        rank: the number of this process, from 0.
+    """
+    if rank:
+        torch.manual_seed(int(_words(_signed(torch.initial_seed()), torch.tensor([rank]))))
+
+
 def random_state() -> dict[str, Any]:
-    """The state of every global random generator, for `set_random_state`."""
+    """The state of every global random generator, for `set_random_state`: tensors, numbers and words."""
+    version, words, gauss = random.getstate()
+    name, keys, *position = np.random.get_state()  # noqa: NPY002 - other people's code may draw from it
     state: dict[str, Any] = {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002 - other people's code may draw from it
+        "python": [version, torch.tensor(words), gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *position],
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
@@ -51,11 +66,13 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Put every global random generator back to where `random_state` found it."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    name, keys, *position = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *position))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if "cuda" in state:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

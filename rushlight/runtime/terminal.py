@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from rushlight.runtime.distributed import is_writer
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -35,8 +37,12 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Progress]
         unit: what a step is, such as `images`; shown after the count.
 
     Yields:
-        An object with `advance(n=1)`. Work that ends within half a second shows nothing.
+        An object with `advance(n=1)`. Work that ends within half a second shows nothing, and of several processes only
+        the first shows anything.
     """
+    if not is_writer():
+        yield _Nothing()
+        return
     shown: _Bar | _Rewritten | _Lines
     if in_notebook():
         shown = _Rewritten(description, total, unit, sys.stdout)
@@ -51,8 +57,9 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Progress]
 
 
 def note(message: str) -> None:
-    """Print one line for the person, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line for the person, on stderr; of several processes the first does."""
+    if is_writer():
+        print(message, file=sys.stderr, flush=True)
 
 
 def in_notebook() -> bool:
@@ -67,6 +74,13 @@ def _is_terminal(stream: TextIO) -> bool:
     from rich.console import Console  # a tenth of a second to import, so only where it draws
 
     return not Console(file=stream).is_dumb_terminal
+
+
+class _Nothing:
+    """Shows nothing."""
+
+    def advance(self, n: int = 1) -> None:
+        pass
 
 
 class _Counter:

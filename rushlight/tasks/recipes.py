@@ -6,10 +6,11 @@ Chosen on the training part of CIFAR-10 alone (a second validation part cut from
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from rushlight.data.augmentation import Augmentation, FlipAndCrop
 from rushlight.nn.fast import FAST_WIDTHS, FastNet, fast_net
 from rushlight.runtime.device import Precision
+from rushlight.runtime.distributed import from_writer
+from rushlight.runtime.uninitialised import structure_only
 from rushlight.training.batches import in_channels_last
 from rushlight.training.callbacks import Callback
 from rushlight.training.combined import CombinedOptimizer
@@ -25,6 +28,8 @@ from rushlight.training.resizing import ProgressiveResizing
 
 if TYPE_CHECKING:
     from rushlight.training.learner import Learner
+
+Decision = TypeVar("Decision", bool, float)
 
 # Width of a fast net and the samples it must see to be worth more than the next narrower one; with fewer, the narrower
 # net gets further in the same time. Small data sets allow fewer, and are satisfied with less.
@@ -49,6 +54,22 @@ class Stopwatch:
     @property
     def minutes(self) -> float:
         return (time.monotonic() - self._started) / 60
+
+
+def once(decisions: dict[str, Any], name: str, decide: Callable[[], Decision]) -> Decision:
+    """What was decided before under that name, or else now: a run that goes on must not decide anew.
+
+    Of several processes the writer decides for all.
+
+    Args:
+        decisions: by name; the new one is added.
+        name: of this one.
+        decide: measures, and gives a number or a truth value.
+    """
+    if name not in decisions:
+        decisions[name] = from_writer(decide)
+    decision: Decision = decisions[name]
+    return decision
 
 
 def batch_size_for(samples: int) -> int:
@@ -83,7 +104,7 @@ def resizing_for(size: int) -> list[Callback]:
 @cache
 def training_operations(width: int, size: int) -> int:
     """Floating-point operations of one training step a sample: forward, and twice as many backward."""
-    with torch.device("meta"):
+    with structure_only():
         model = fast_net(10, size=size, width=width).eval()
         images = torch.empty(1, 3, size, size)
         with FlopCounterMode(display=False) as counter:
@@ -156,19 +177,35 @@ class FastRates:
         return cls(0.17 * factor, 0.037 * factor, 0.47 * factor, 2e-6 * batch_size)
 
 
-def fast_optimizer(model: FastNet, batch_size: int) -> CombinedOptimizer:
-    """Muon for the convolutions, Nesterov momentum for everything else."""
+def fast_optimizer(
+    model: FastNet, batch_size: int, *, muon: bool = True, weight_decay: bool = True, first_layer_stops: bool = True
+) -> torch.optim.Optimizer:
+    """Muon for the convolutions, Nesterov momentum for everything else.
+
+    Args:
+        model: what is trained.
+        batch_size: decides the rates.
+        muon: False has the convolutions follow momentum too, at the rate of the head.
+        weight_decay: False leaves it out.
+        first_layer_stops: False has the bias of the first layer follow the schedule of everything else.
+    """
     rates = FastRates.for_batch(batch_size)
     filters = [p for p in model.groups.parameters() if p.ndim == 4]
     shifts = [p for p in model.groups.parameters() if p.ndim == 1 and p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [model.whiten.bias], "lr": rates.shifts, "schedule": whitening_schedule},
+        {"params": [model.whiten.bias], "lr": rates.shifts},
         {"params": shifts, "lr": rates.shifts},
         {"params": [model.head.weight], "lr": rates.head},
     ]
+    if first_layer_stops:
+        groups[0]["schedule"] = whitening_schedule
+    if not muon:
+        groups.append({"params": filters, "lr": rates.head})
     for group in groups:
-        group["weight_decay"] = rates.decay / group["lr"]
+        group["weight_decay"] = rates.decay / group["lr"] if weight_decay else 0.0
     momentum = torch.optim.SGD(groups, momentum=0.85, nesterov=True)
+    if not muon:
+        return momentum
     return CombinedOptimizer([Muon(filters, lr=rates.filters, momentum=0.6), momentum])
 
 

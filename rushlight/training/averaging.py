@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,14 @@ class AverageWeights(Callback):
         if not 0 < decay < 1:
             raise InputError(f"the decay of averaged weights must lie between 0 and 1, not {decay}")
         self.decay = decay
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and its age; nothing between fits."""
+        return {"average": self._average, "steps": self._steps} if hasattr(self, "_average") else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        torch._foreach_copy_(self._average, state["average"])
+        self._steps = state["steps"]
 
     def fit_start(self, learner: Learner) -> None:
         self._live = [tensor for tensor in learner.model.state_dict().values() if tensor.is_floating_point()]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rushlight.runtime.errors import InputError
+from rushlight.runtime.sharing import PartOfBatch
+from rushlight.training.sliced_batches import part_of_rank
 
 
 class BatchSource(Protocol):
@@ -25,7 +27,7 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class Batches:
-    """The part that trains and the part that is measured."""
+    """The part that trains and the part that is measured; of several processes each has its share of every batch."""
 
     train: BatchSource
     valid: BatchSource | None = None
@@ -50,7 +52,7 @@ class Batches:
             )
         if hasattr(train, "__len__") and len(train) == 0:
             raise InputError("the training part has no batch: it is empty, or smaller than one batch")
-        return cls(train, valid)
+        return cls(part_of_rank(train), None if valid is None else part_of_rank(valid))
 
 
 def move_to_device(batch: Any, device: torch.device) -> Any:
@@ -59,7 +61,8 @@ def move_to_device(batch: Any, device: torch.device) -> Any:
         memory_format = torch.channels_last if batch.ndim == 4 else torch.preserve_format
         return batch.to(device, non_blocking=True, memory_format=memory_format)
     if isinstance(batch, tuple | list):
-        return tuple(move_to_device(part, device) for part in batch)
+        moved = tuple(move_to_device(part, device) for part in batch)
+        return PartOfBatch(moved, batch.share) if isinstance(batch, PartOfBatch) else moved
     return batch
 
 

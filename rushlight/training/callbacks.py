@@ -7,12 +7,13 @@ costs nothing. `Learner` draws the loop with each hook in its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rushlight.training.learner import Learner
 
 HOOKS = (
+    "fit_planned",
     "fit_start",
     "epoch_start",
     "batch_start",
@@ -20,6 +21,7 @@ HOOKS = (
     "gradients_ready",
     "step_done",
     "cycle_end",
+    "step_end",
     "validation_start",
     "validation_done",
     "epoch_end",
@@ -31,7 +33,20 @@ class Callback:
     """Base of all callbacks. Each hook is given the learner, whose attributes say where training stands.
 
     To end training after the current step, set `learner.stop = True`.
+
+    One that remembers something from step to step gives it in `state_dict`, so that an interrupted fit goes on as if
+    nothing had happened.
     """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be remembered: tensors, numbers and words, in dicts and lists."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; called after `fit_start` of the fit that goes on, or alone where that fit was over."""
+
+    def fit_planned(self, learner: Learner) -> None:
+        """Before anything else of a fit. To pass it over, set `learner.stop = True`: no other hook is called then."""
 
     def fit_start(self, learner: Learner) -> None:
         """Before the first epoch; model, optimizer and plan are ready."""
@@ -53,6 +68,9 @@ class Callback:
 
     def cycle_end(self, learner: Learner) -> None:
         """The schedule has reached its lowest rate and is about to restart (or to end)."""
+
+    def step_end(self, learner: Learner) -> None:
+        """The step is over for all callbacks, and no gradient is pending: the state may be saved here."""
 
     def validation_start(self, learner: Learner) -> None:
         """Before the validation part is measured; weights may be exchanged here (see `AverageWeights`)."""

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from rushlight.runtime.distributed import is_writer
 from rushlight.runtime.measured import Measured
 from rushlight.training.callbacks import Callback
 
@@ -20,7 +21,8 @@ SECONDS_BETWEEN_LINES = 2.0  # epochs that are over sooner share a line, or a sm
 class ShowProgress(Callback):
     """Print a row of the history as epochs end, on stderr.
 
-    On a terminal and in a notebook a bar shows how far the fit is; piped into a file, there are plain lines only.
+    On a terminal and in a notebook a bar shows how far the fit is; piped into a file, there are plain lines only. Of
+    several processes the first shows it.
     """
 
     _bar: Progress | None = None  # there is none to close where a fit fails before it starts
@@ -34,7 +36,7 @@ class ShowProgress(Callback):
         self._last_update = 0.0
         self._columns: list[str] = []
         self.close()
-        if self._console.is_terminal or self._console.is_jupyter:
+        if is_writer() and (self._console.is_terminal or self._console.is_jupyter):
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             self._bar = Progress(
@@ -54,16 +56,16 @@ class ShowProgress(Callback):
     def epoch_end(self, learner: Learner) -> None:
         now = time.monotonic()
         is_last = learner.progress >= 1.0 or learner.stop
-        if now - self._last_line < SECONDS_BETWEEN_LINES and not is_last:
+        if not is_writer() or (now - self._last_line < SECONDS_BETWEEN_LINES and not is_last):
             return
         self._last_line = now
         if not self._columns:
             self._columns = [name for name, value in learner.row.items() if isinstance(value, Measured)]
-            self._print(_line(["epoch", *(name.replace("_", " ") for name in self._columns), "rate", "time"]))
+            self._print(self._line(["epoch", *(name.replace("_", " ") for name in self._columns), "rate", "time"]))
         measured = [learner.row.get(name) for name in self._columns]
         values = ["" if quantity is None else f"{quantity.value:.4f}" for quantity in measured]
         cells = [str(learner.row["epoch"]), *values, f"{learner.row['lr']:.2e}", _clock(now - self._started)]
-        self._print(_line(cells))
+        self._print(self._line(cells))
 
     def fit_end(self, learner: Learner) -> None:
         self.close()
@@ -74,13 +76,13 @@ class ShowProgress(Callback):
             self._bar.stop()
             self._bar = None
 
+    def _line(self, cells: list[str]) -> str:
+        widths = [max(13, len(name) + 2) for name in [*self._columns, "rate", "time"]]
+        return cells[0].rjust(5) + "".join(cell.rjust(width) for cell, width in zip(cells[1:], widths, strict=True))
+
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False)
         sys.stderr.flush()
-
-
-def _line(cells: list[str]) -> str:
-    return cells[0].rjust(5) + "".join(cell.rjust(13) for cell in cells[1:])
 
 
 def _clock(seconds: float) -> str:

@@ -55,16 +55,21 @@ def normalisation_layers(module: nn.Module) -> Iterator[nn.Module]:
     return (layer for layer in module.modules() if isinstance(getattr(layer, "running_mean", None), Tensor))
 
 
-def set_training_mode(model: nn.Module, freeze_batch_norm: bool) -> None:
+def set_training_mode(model: nn.Module, freeze_batch_norm: bool, before: str | int | None = None) -> None:
     """Put the model in training mode, except normalisation layers whose statistics must not move.
 
-    These are all of them if `freeze_batch_norm`, else those with parameters of which none is trainable: a frozen layer
-    that went on adapting its statistics would not be frozen.
+    These are all of them if `freeze_batch_norm`, or all in the layer groups before `before`; else those with parameters
+    of which none is trainable: a frozen layer that went on adapting its statistics would not be frozen.
     """
     model.train()
+    held: set[nn.Module] = set()
+    if freeze_batch_norm:
+        parts = list(layer_groups(model).values())
+        chosen = [model] if before is None else parts[: group_index(model, before)]
+        held = {layer for part in chosen for layer in normalisation_layers(part)}
     for layer in normalisation_layers(model):
         parameters = list(layer.parameters())
-        if freeze_batch_norm or (parameters and not any(p.requires_grad for p in parameters)):
+        if layer in held or (parameters and not any(p.requires_grad for p in parameters)):
             layer.eval()
 
 

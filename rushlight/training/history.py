@@ -76,3 +76,8 @@ def _value(quantity: Measured | float) -> float:
 def row_to_json(row: dict[str, Any]) -> dict[str, Any]:
     """A row as it stands in `history.jsonl`."""
     return {name: value.to_json() if isinstance(value, Measured) else value for name, value in row.items()}
+
+
+def row_from_json(row: dict[str, Any]) -> dict[str, Any]:
+    """The row that `row_to_json` gave."""
+    return {name: Measured.from_json(value) if isinstance(value, dict) else value for name, value in row.items()}

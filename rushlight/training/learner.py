@@ -5,27 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from rushlight.runtime import distributed
+from rushlight.runtime.buckets import make_as_on_writer
 from rushlight.runtime.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from rushlight.runtime.device import select_device, select_precision
 from rushlight.runtime.errors import InputError, MemoryLimitError, NonFiniteError
 from rushlight.runtime.measured import Measured
-from rushlight.training import groups
-from rushlight.training.batches import Batches, BatchSource, in_channels_last, move_to_device
+from rushlight.runtime.seeds import separate_stream
+from rushlight.runtime.sharing import share_of
+from rushlight.training import groups, state
+from rushlight.training.batches import Batches, in_channels_last, move_to_device
 from rushlight.training.callbacks import Callback, overridden_hooks
+from rushlight.training.epoch import Pass
 from rushlight.training.history import History
 from rushlight.training.lr_finder import LRSweep, sweep_learning_rates
 from rushlight.training.metrics import BatchMeans, Metric, samples_in
 from rushlight.training.plan import Plan
+from rushlight.training.ranks import StepExchange
 from rushlight.training.rates import OptimizerChoice, Rated
 from rushlight.training.schedules import Schedule, cycle_ends, make_schedule, warm_restarts
+from rushlight.training.sliced_batches import part_of_rank
 from rushlight.training.summary import Summary, summarize
+from rushlight.training.synchronised_norm import set_share, synchronise_batch_norm
 
 MOST_TIME_MEASURING = 0.1  # the share of a time limit that measuring the validation part may take
 
@@ -46,6 +54,7 @@ class Learner:
 
     This is the whole of `fit`, with every hook of a callback in its place:
 
+        fit_planned                             to go on from a saved state, or to pass the fit over
         fit_start
         for each epoch:
             epoch_start
@@ -61,12 +70,16 @@ class Learner:
                     optimizer step
                     step_done
                     cycle_end                   where a cycle of the schedule is over
+                    step_end                    nothing is pending: the state may be saved here
             validation_start
             measure the validation part
             validation_done
             append the row to the history
             epoch_end
         fit_end
+
+    Of several processes (`started_processes`) each does this with its part of every batch; the gradients are added up
+    before `gradients_ready`, so that the steps are those of one process.
 
     Args:
         model: any module; it is moved to the device.
@@ -87,6 +100,7 @@ class Learner:
         row: of the running epoch.
         history: rows of all epochs.
         stop: set it to end training after the running step.
+        evaluation_seconds: how long measuring the validation part took last.
     """
 
     def __init__(
@@ -101,15 +115,17 @@ class Learner:
         device: str | torch.device = "auto",
         precision: str = "auto",
     ) -> None:
+        distributed.require_started()
         self.device = select_device(device)
         self.precision = select_precision(precision, self.device)
         self.model = in_channels_last(model.to(self.device))
         self.data = Batches.of(data)
         self.forward_step = forward_step or _supervised_step(loss or nn.functional.cross_entropy)
-        self.metrics = list(metrics)
+        self.metrics = _that_add_up(metrics)
         self.callbacks = list(callbacks)
         self.history = History()
         self.batch_norm_frozen = False
+        self.batch_norm_frozen_before: str | int | None = None
         self.epoch = self.step = 0
         self.progress = 0.0
         self.stop = False
@@ -120,7 +136,14 @@ class Learner:
         self.accumulate = 1
         self._optimizer_choice = optimizer
         self._rated: Rated | None = None
-        self._evaluation_seconds = 0.0
+        self._pass: Pass | None = None  # the epoch under way
+        self._exchange: StepExchange | None = None  # with the other processes
+        self._share = 1.0  # which part of the batch this process has
+        self._norm_is_synchronised = False
+        self._plan_now = Plan(steps=1)
+        self._ends: list[float] = []
+        self._first_step = self._validations = 0
+        self.evaluation_seconds = 0.0
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -223,15 +246,16 @@ class Learner:
             self._rated = Rated(self.model, self._optimizer_choice, lr, weight_decay)
         else:
             self._rated.change(lr, weight_decay)
-        self.stop, self.progress, self.accumulate = False, 0.0, accumulate
-        self._plan_now, self._schedule, self._first_step = plan, schedule, self.step
-        self._validations = 0
-        self._parameters = list(self.model.parameters())
-        self._ends = [end for end in ends if end > 0]
-        self._hooks = overridden_hooks(self.callbacks)
+        self.accumulate, self._schedule = accumulate, schedule
+        of_optimizer = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._parameters = list(dict.fromkeys([*self.model.parameters(), *of_optimizer]))
+        self._meet_other_processes()
+        if self._is_passed_over(plan, ends):
+            return self
         self._call("fit_start")
+        self._agree_to_stop()
         try:
-            while self.progress < 1.0 and not self.stop:
+            while self._pass is not None or not self._is_over:
                 self._train_epoch()
         except torch.OutOfMemoryError as error:
             raise MemoryLimitError(
@@ -243,79 +267,120 @@ class Learner:
         return self
 
     def _train_epoch(self) -> None:
-        started = time.perf_counter()
-        groups.set_training_mode(self.model, self.batch_norm_frozen)
-        self._train_loss = BatchMeans()
-        self._begin_pass(self.data.train)
-        self._call("epoch_start")
+        groups.set_training_mode(self.model, self.batch_norm_frozen, self.batch_norm_frozen_before)
+        now = self._pass or self._begin_epoch()  # an epoch that was interrupted goes on where it was
+        if self._exchange is not None:
+            self._exchange.begin_epoch()
         pending = 0  # batches whose gradients wait for the next optimizer step
-        for batch, is_last in self._with_last(self.data.train):
-            self.batch = move_to_device(batch, self.device)
+        for batch, is_last in () if self._is_over else now.rest(self.data.train):
+            self._take(batch)
             if not pending:
                 self._rated_now.follow(self._schedule, self.progress)
             self._call("batch_start")
-            self._forward_and_backward()
+            self._forward_and_backward(now.train_loss)
             pending += 1
+            now.batches += 1
             if pending == self.accumulate or is_last:
                 self._optimizer_step(pending)
                 pending = 0
-            self._reserve_time_for_validation()
-            if self.progress >= 1.0 or self.stop:
+            if self._is_over:
                 break
         if pending:  # stopped between the batches of a step
-            self.optimizer.zero_grad(set_to_none=True)
-        if not self._train_loss.samples:
+            self._forget_gradients()
+        if now.train_loss.is_empty:
             raise InputError("the training part gave no batch: it must be possible to go through it again and again")
         self.epoch += 1
         self.row = {
             "epoch": self.epoch,
             "step": self.step,
             "lr": self._rated_now.rate_now,
-            "train_loss": self._train_loss.compute(),
+            "train_loss": now.train_loss.compute(),
         }
         if self.data.valid is not None and self._validation_is_due():
             self._call("validation_start")
             self.row |= self.validate()
             self._call("validation_done")
-        self.row["seconds"] = time.perf_counter() - started
+        self.row["seconds"] = now.seconds
         self.history.append(self.row)
+        self._pass = None
         self._call("epoch_end")
+        self._agree_to_stop()
 
-    def _forward_and_backward(self) -> None:
+    def _begin_epoch(self) -> Pass:
+        self._begin_pass(self.data.train)
+        self._call("epoch_start")
+        self._agree_to_stop()
+        self._pass = Pass.begin(self.data.train)
+        return self._pass
+
+    def _forward_and_backward(self, train_loss: BatchMeans) -> None:
         with self.precision.autocast():
             self.outputs, self.loss = self.forward_step(self.model, self.batch)
         self._call("loss_ready")
-        (self.loss if self.accumulate == 1 else self.loss / self.accumulate).backward()
-        self._train_loss.update(self.loss, samples_in(self.batch[-1]))
+        loss = self.loss if self.accumulate == 1 else self.loss / self.accumulate
+        (loss if self._share == 1.0 else loss * self._share).backward()
+        train_loss.update(self.loss, samples_in(self.batch[-1]) if self._share else 0)
 
     def _optimizer_step(self, batches: int) -> None:
         if batches < self.accumulate:  # the epoch ended early: what was divided by `accumulate` is too small
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad.mul_(self.accumulate / batches)
+        by_clock = None
+        if self._exchange is not None:
+            self.loss, by_clock = self._exchange.add_up(self.loss, self._share, self._plan_now.by_clock())
         self._call("gradients_ready")
         self._require_finite()
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         self.step += 1
-        self.progress = self._plan_now.progress(self.step - self._first_step)
+        self.progress = self._plan_now.progress(self.step - self._first_step, by_clock)
         self._call("step_done")
         if self._ends and self.progress >= self._ends[0] - 1e-9:
             self._ends.pop(0)
             self._call("cycle_end")
+        self._reserve_time_for_validation()
+        self._call("step_end")
+        self._agree_to_stop()
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._parameters:  # as the optimizer's own `zero_grad` does, without its bookkeeping
+            parameter.grad = None
 
     def _require_finite(self) -> None:
         # One number is read from the device a step: the norm of all gradients plus the loss is finite only if each is.
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        if torch.isfinite(norm + self.loss.detach()):
+        if isfinite((norm + self.loss.detach()).item()):
             return
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         rates = self._rated_now.rate_now
         what = f"the loss became {self.loss.item():g}" if not torch.isfinite(self.loss) else "a gradient overflowed"
-        raise NonFiniteError(
+        error = NonFiniteError(
             f"{what} at step {self.step} (epoch {self.epoch + 1}, learning rate {rates:.3g}); no step was taken with "
             "it, the weights are those before: try a lower learning rate (`lr-find` suggests one) or float32"
         )
+        error.is_known_to_all = True  # every process has the same loss and the same gradients
+        raise error
+
+    def _take(self, batch: Any) -> None:
+        """Make a batch the present one."""
+        self._share = share_of(batch)
+        self.batch = move_to_device(batch, self.device)
+        if self._norm_is_synchronised:
+            set_share(self.model, self._share)
+
+    def _meet_other_processes(self) -> None:
+        """Begin a fit with the weights of the first process, and with random numbers of one's own."""
+        if distributed.ranks() == 1:
+            return
+        distributed.all_here()
+        if self._exchange is None:
+            separate_stream(distributed.rank())
+        self._exchange = StepExchange(self.model, self._parameters, self.device)
+
+    def _agree_to_stop(self) -> None:
+        if self._exchange is not None:
+            self.stop = self._exchange.agree_to_stop(self.stop)
 
     @contextmanager
     def callbacks_for_one_fit(self, callbacks: Sequence[Callback]) -> Iterator[None]:
@@ -327,10 +392,53 @@ class Learner:
         finally:
             self.callbacks = before
 
+    def wind_down(self, seconds: float) -> None:
+        """End the running fit soon, with the rates annealed as at any end: its schedule is gone through in so long."""
+        self._plan_now.end_within(seconds)
+
+    def record(self, learn: Callable[[], dict[str, Any]]) -> None:
+        """Learn in another way than by steps, add a row for it, and tell the callbacks of it as of a fit.
+
+        Args:
+            learn: changes the model, and returns measured quantities by name, as in the history; epoch, step and rate
+                are added.
+        """
+        if self._is_passed_over(Plan(steps=1), []):
+            return
+        self._call("fit_start")
+        measured = learn()
+        if distributed.ranks() > 1:
+            make_as_on_writer([*self.model.parameters(), *self.model.buffers()])
+        self.progress = 1.0
+        self.row = {"epoch": self.epoch, "step": self.step, "lr": 0.0, **measured}
+        self._call("validation_done")
+        self.history.append(self.row)
+        self._call("epoch_end")
+        self._call("fit_end")
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether the last step of the running epoch is done, so that measuring comes next."""
+        return self._is_over or (self._pass is not None and self._pass.is_over(self.data.train))
+
+    @property
+    def _is_over(self) -> bool:
+        return self.progress >= 1.0 or (self.stop if self._exchange is None else self._exchange.is_stopping)
+
+    def _is_passed_over(self, plan: Plan, ends: list[float]) -> bool:
+        """Make ready for a fit; whether a callback says that it was over in an earlier process."""
+        self.stop, self.progress = False, 0.0
+        self._plan_now, self._ends, self._pass = plan, [end for end in ends if end > 0], None
+        self._first_step, self._validations = self.step, 0
+        self._hooks = overridden_hooks(self.callbacks)
+        self._call("fit_planned")
+        self._agree_to_stop()
+        return self.stop
+
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def validate(self, batches: Iterable[Any] | None = None) -> dict[str, Measured]:
-        """Measure loss and metrics, on the validation part or on other batches.
+        """Measure loss and metrics, on the validation part or on other batches; all processes together.
 
         Returns:
             `valid_loss` and one entry a metric.
@@ -338,7 +446,7 @@ class Learner:
         Raises:
             InputError: there is no validation part.
         """
-        batches = self.data.valid if batches is None else batches
+        batches = self.data.valid if batches is None else part_of_rank(batches)
         if batches is None:
             raise InputError("there is no validation part to measure on; give batches")
         started = time.perf_counter()
@@ -349,15 +457,18 @@ class Learner:
         self._begin_pass(batches)
         with torch.inference_mode(), self.precision.autocast():
             for batch in batches:
+                counts = share_of(batch) > 0
                 batch = move_to_device(batch, self.device)
                 outputs, loss = self.forward_step(self.model, batch)
-                loss_mean.update(loss, samples_in(batch[-1]))
+                loss_mean.update(loss, samples_in(batch[-1]) if counts else 0)
                 for metric in self.metrics:
-                    metric.update(outputs, batch[-1])
-        if not loss_mean.samples:
+                    metric.update(outputs, batch[-1]) if counts else metric.update(outputs[:0], batch[-1][:0])
+        if loss_mean.is_empty:
             raise InputError("the validation part gave no batch: it must be possible to go through it again and again")
+        for metric in self.metrics if distributed.ranks() > 1 else ():
+            metric.add_up()  # type: ignore[attr-defined]
         result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
-        self._evaluation_seconds = time.perf_counter() - started
+        self.evaluation_seconds = time.perf_counter() - started
         return result
 
     def find_lr(
@@ -393,9 +504,24 @@ class Learner:
         """Train everything."""
         return self.freeze_to(0)
 
-    def freeze_batch_norm(self, frozen: bool = True) -> Learner:
-        """Keep the statistics of every normalisation layer as they are, also where its weights train."""
-        self.batch_norm_frozen = frozen
+    def freeze_batch_norm(self, frozen: bool = True, before: str | int | None = None) -> Learner:
+        """Keep the statistics of normalisation layers as they are, also where their weights train.
+
+        Args:
+            frozen: False lets them follow the batches again.
+            before: only in the layer groups before this one (a name or a number); None for every layer.
+        """
+        self.batch_norm_frozen, self.batch_norm_frozen_before = frozen, before
+        return self
+
+    def synchronise_batch_norm(self) -> Learner:
+        """Let batch norms take their statistics over the parts of all processes, from now on.
+
+        Without it each process normalises its part of a batch by itself, as is usual: with large parts that is as good,
+        and it saves two messages a layer and step.
+        """
+        synchronise_batch_norm(self.model)
+        self._norm_is_synchronised = distributed.ranks() > 1
         return self
 
     # --- keeping -----------------------------------------------------------------------------------------------------
@@ -409,6 +535,20 @@ class Learner:
         load_weights(self.model, read_checkpoint(Path(path)).tensors, Path(path))
         return self
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training changes, as it is between two steps; see `training.state`."""
+        return state.learner_state(self)
+
+    def load_state_dict(self, saved: dict[str, Any], making_ready: float = 0.0) -> None:
+        """Go on from what `state_dict` gave; called by a callback in `fit_planned` or `fit_start`.
+
+        Args:
+            saved: the state.
+            making_ready: seconds that getting here took, which count against a time limit.
+        """
+        state.load_learner_state(self, saved)
+        self._plan_now.spend(making_ready)
+
     # --- the loop's small parts --------------------------------------------------------------------------------------
 
     def _call(self, hook: str) -> None:
@@ -421,27 +561,34 @@ class Learner:
         if hasattr(self.forward_step, "reset"):
             self.forward_step.reset()
 
-    @staticmethod
-    def _with_last(batches: BatchSource) -> Iterator[tuple[Any, bool]]:
-        count = len(batches) if hasattr(batches, "__len__") else None
-        return ((batch, number == count) for number, batch in enumerate(batches, start=1))
-
     def _validation_is_due(self) -> bool:
         """Every epoch, but under a time limit not so often that measuring takes a large share of the time."""
-        if self._plan_now.seconds is None or self.progress >= 1.0 or self.stop:
+        if self._plan_now.seconds is None or self._is_over:
             return True
         self._validations += 1
-        return self._validations * self._evaluation_seconds <= MOST_TIME_MEASURING * self._plan_now.elapsed
+        spent, elapsed = self._validations * self.evaluation_seconds, self._plan_now.elapsed
+        return distributed.from_writer(lambda: spent <= MOST_TIME_MEASURING * elapsed)
 
     def _reserve_time_for_validation(self) -> None:
         if self._plan_now.seconds is None or self.data.valid is None:
             return
-        seconds = self._evaluation_seconds
+        seconds = self.evaluation_seconds
         if not seconds:  # not measured yet: a forward pass is about a third of a training step
             steps = self.step - self._first_step
             each = self._plan_now.elapsed / max(1, steps)
             seconds = 0.4 * each * len(self.data.valid)
         self._plan_now.reserve(1.1 * seconds)
+
+
+def _that_add_up(metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics, if what several processes counted can be added up."""
+    for metric in metrics if distributed.ranks() > 1 else ():
+        if not hasattr(metric, "add_up"):
+            raise InputError(
+                f"the metric '{metric.name}' has no add_up(), which adds what the other processes counted: write it, "
+                "or train in one process"
+            )
+    return list(metrics)
 
 
 def _supervised_step(loss: Loss) -> ForwardStep:

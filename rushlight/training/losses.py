@@ -97,3 +97,92 @@ def balanced_class_weights(targets: Tensor | Sequence[int], classes: int) -> Ten
     if empty:
         raise InputError(f"class {empty[0]} has no training sample to balance: add some, or leave the class out")
     return (len(numbers) / (classes * counts.double())).float()
+
+
+def binary_cross_entropy(
+    outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0, label_weights: Tensor | None = None
+) -> Tensor:
+    """The mean binary cross-entropy over images and labels, computed in float32 or wider.
+
+    Args:
+        outputs: logits, (B, labels), any floating dtype.
+        targets: (B, labels), 1 where an image has a label, else 0.
+        label_smoothing: how far targets are drawn to the middle: 0.1 makes them 0.05 and 0.95.
+        label_weights: (2, labels), what not having each label counts, and what having it counts.
+
+    Returns:
+        A scalar.
+    """
+    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    targets = targets.to(dtype)
+    weights = None
+    if label_weights is not None:
+        weights = torch.where(targets > 0.5, label_weights[1], label_weights[0]).to(dtype)
+    smooth = targets * (1 - label_smoothing) + label_smoothing / 2
+    return functional.binary_cross_entropy_with_logits(outputs.to(dtype), smooth, weight=weights)
+
+
+class BinaryCrossEntropy:
+    """`binary_cross_entropy` with its settings, for images of several labels.
+
+    Args:
+        label_smoothing: as there.
+        label_weights: as there, such as `balanced_label_weights` gives; None weighs all alike.
+
+    Raises:
+        InputError: a setting cannot be used.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, label_weights: Tensor | None = None) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise InputError(f"label_smoothing is a share from 0 to below 1, not {label_smoothing}")
+        self.label_smoothing = label_smoothing
+        self.label_weights = label_weights
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch; shapes as in `binary_cross_entropy`."""
+        if self.label_weights is not None and self.label_weights.device != outputs.device:
+            self.label_weights = self.label_weights.to(outputs.device)  # moved once, then kept there
+        return binary_cross_entropy(outputs, targets, self.label_smoothing, self.label_weights)
+
+
+def balanced_label_weights(targets: Tensor) -> Tensor:
+    """Weights that let having a label and not having it count alike, as `balanced_class_weights` does for classes.
+
+    Args:
+        targets: (N, labels) of the training part.
+
+    Returns:
+        float32 (2, labels).
+    """
+    having = targets.double().sum(dim=0)
+    counts = torch.stack([len(targets) - having, having])
+    return (len(targets) / (2 * counts.clamp_min(1))).float()
+
+
+class NumberLoss:
+    """The loss of outputs that stand for numbers, in deviations from the mean over the training images.
+
+    Args:
+        mean: of each number over the training images, in its unit.
+        deviation: likewise the standard deviation.
+        squared: the mean squared error; else smooth L1 (Girshick 2015), which a few wrong targets do not rule.
+    """
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float], squared: bool = False) -> None:
+        self.squared = squared
+        self._mean = torch.tensor(mean, dtype=torch.float64)
+        self._deviation = torch.tensor(deviation, dtype=torch.float64)
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch.
+
+        Args:
+            outputs: (B, columns), in deviations.
+            targets: (B, columns), in their units.
+        """
+        if self._mean.device != targets.device:
+            self._mean, self._deviation = self._mean.to(targets.device), self._deviation.to(targets.device)
+        wanted = ((targets.double() - self._mean) / self._deviation).float()
+        function = functional.mse_loss if self.squared else functional.smooth_l1_loss
+        return function(outputs.float(), wanted)

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from rushlight.runtime import distributed
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.seeds import random_state, set_random_state
+from rushlight.runtime.sharing import share_of
 from rushlight.training import groups
 from rushlight.training.batches import move_to_device
+from rushlight.training.ranks import StepExchange
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,13 +81,18 @@ def sweep_learning_rates(learner: Learner, start_lr: float, end_lr: float, steps
         largest = max(group["initial_lr"] for group in optimizer.param_groups) or 1.0
         shares = [(group["initial_lr"] or 1.0) / largest for group in optimizer.param_groups]
         running = 0.0
-        groups.set_training_mode(learner.model, learner.batch_norm_frozen)
+        groups.set_training_mode(learner.model, learner.batch_norm_frozen, learner.batch_norm_frozen_before)
+        exchange = _exchange(learner)
         for number, batch in zip(range(steps), _endless(learner.data.train), strict=False):
             lr = start_lr * (end_lr / start_lr) ** (number / (steps - 1))
             for group, share in zip(optimizer.param_groups, shares, strict=True):
                 group["lr"] = lr * share
             with learner.precision.autocast():
                 _, loss = learner.forward_step(learner.model, move_to_device(batch, learner.device))
+            if exchange is not None:  # what follows is decided by the loss of all processes, which each of them has
+                share = share_of(batch)
+                (loss * share).backward()
+                loss, _ = exchange.add_up(loss, share, 0.0)
             value = loss.item()
             if not math.isfinite(value):
                 break
@@ -94,7 +102,8 @@ def sweep_learning_rates(learner: Learner, start_lr: float, end_lr: float, steps
             smoothed.append(running / (1 - SMOOTHING ** (number + 1)))
             if smoothed[-1] > DIVERGED * min(smoothed):
                 break
-            loss.backward()
+            if exchange is None:
+                loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     if len(lrs) < 3:
@@ -114,6 +123,15 @@ def steepest_rate(lrs: list[float], smoothed: list[float]) -> float | None:
     slopes = np.gradient(np.asarray(smoothed[:end]), np.log(np.asarray(lrs[:end])))
     steepest = int(np.argmin(slopes))
     return lrs[steepest] if slopes[steepest] < 0 else None
+
+
+def _exchange(learner: Learner) -> StepExchange | None:
+    """The messages with other processes, where there are any."""
+    if distributed.ranks() == 1:
+        return None
+    exchange = StepExchange(learner.model, list(learner.model.parameters()), learner.device)
+    exchange.begin_epoch()
+    return exchange
 
 
 def _endless(batches: Any) -> Iterator[Any]:

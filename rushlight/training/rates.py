@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isfinite
 
 from torch import nn
 from torch.optim import Optimizer
@@ -25,11 +26,15 @@ class Rated:
         choice: a name of `OPTIMIZERS`, a factory that is given parameter groups, or a finished optimizer.
         lr: one rate, or one a layer group; None keeps the optimizer's default.
         weight_decay: one strength, or one a layer group; None keeps the optimizer's default.
+
+    Raises:
+        InputError: a rate or a strength is no number from 0 up, all rates are 0, or there are not as many as groups.
     """
 
     def __init__(
         self, model: nn.Module, choice: OptimizerChoice, lr: Rates | None = None, weight_decay: Rates | None = None
     ) -> None:
+        _check(lr, weight_decay)
         self._model = model
         self._choice = choice
         self._lr, self._weight_decay = lr, weight_decay
@@ -45,8 +50,9 @@ class Rated:
         The groups of a finished optimizer keep their proportions, and `lr` becomes the largest rate.
 
         Raises:
-            InputError: the number of values is not the number of layer groups.
+            InputError: as of the class.
         """
+        _check(lr, weight_decay)
         if isinstance(self._choice, Optimizer):
             self._scale(lr, weight_decay)
             return
@@ -86,6 +92,16 @@ class Rated:
         for group in self.optimizer.param_groups:
             own = group.get("schedule")
             group["lr"] = group["initial_lr"] * (factor if own is None else own(progress))
+
+
+def _check(lr: Rates | None, weight_decay: Rates | None) -> None:
+    for what, given in (("learning rate", lr), ("weight decay", weight_decay)):
+        values = [] if given is None else [given] if isinstance(given, int | float) else list(given)
+        for value in values:
+            if not (isfinite(value) and value >= 0):
+                raise InputError(f"{what} {value} is no number from 0 up")
+        if values and what == "learning rate" and not any(values):
+            raise InputError("learning rate 0 would change nothing: give one above 0, or freeze what is to stay")
 
 
 def _made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rushlight.runtime.errors import InputError
@@ -31,6 +32,14 @@ class ProgressiveResizing(Callback):
         if ends != sorted(set(ends)) or not all(0 < end < 1 for end in ends) or any(size < 1 for _, size in sizes):
             raise InputError(f"sizes are pairs of increasing progress between 0 and 1, and pixels, not {list(sizes)}")
         self.sizes = list(sizes)
+        self._progress = 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training is; nothing between fits, when images have their full size."""
+        return {} if self._progress >= 1.0 else {"progress": self._progress}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._resize(state["progress"])
 
     def fit_start(self, learner: Learner) -> None:
         parts = [part for part in (learner.data.train, learner.data.valid) if part is not None]
@@ -46,7 +55,26 @@ class ProgressiveResizing(Callback):
         self._resize(1.0)
 
     def _resize(self, progress: float) -> None:
+        self._progress = progress
         smaller = next((size for end, size in self.sizes if progress < end), None)
         part: Any
         for part, full in self._full:
             part.image_size = full if smaller is None else smaller
+
+
+def growing(sizes: Sequence[int], full: int) -> list[Callback]:
+    """Images of each size for an equal part of training, then as long at full size; nothing where there are no sizes.
+
+    Args:
+        sizes: sides in pixels, each larger than the one before and smaller than `full`.
+        full: side of the images.
+
+    Raises:
+        InputError: the sizes do not grow towards the full one.
+    """
+    whole = [*sizes, full]
+    if any(before >= after or before < 1 for before, after in pairwise(whole)):
+        told = ", ".join(map(str, sizes))
+        raise InputError(f"progressive sizes grow towards the {full} pixels of the images, which {told} do not")
+    parts = len(whole)
+    return [ProgressiveResizing([((i + 1) / parts, size) for i, size in enumerate(sizes)])] if sizes else []

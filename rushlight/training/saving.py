@@ -1,12 +1,13 @@
-"""Write models while training goes on."""
+"""Write models while training goes on; of several processes the first does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rushlight.runtime.distributed import is_writer
 from rushlight.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class SaveEachEpoch(Callback):
         self.save = save
 
     def validation_done(self, learner: Learner) -> None:
-        if isfinite(learner.row["valid_loss"].value):
+        if is_writer() and isfinite(learner.row["valid_loss"].value):
             (self.save or learner.save)(self.path)
 
 
@@ -47,8 +48,16 @@ class CycleCheckpoints(Callback):
         self.save = save
         self.paths: list[Path] = []
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the checkpoints lie."""
+        return {"paths": [str(path) for path in self.paths]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.paths = [Path(path) for path in state["paths"]]
+
     def cycle_end(self, learner: Learner) -> None:
         path = self.folder / f"cycle-{len(self.paths) + 1}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (self.save or learner.save)(path)
+        if is_writer():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (self.save or learner.save)(path)
         self.paths.append(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -47,6 +47,15 @@ class EarlyStopping(Callback):
             raise InputError(f"the patience of early stopping must be at least 1, not {patience}")
         self.patience = patience
         self.monitor = monitor
+        self._monitor = Monitor(monitor)
+        self._without_improvement = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, and for how long there was no better one."""
+        return {"best": self._monitor.best, "without_improvement": self._without_improvement}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._monitor.best, self._without_improvement = state["best"], state["without_improvement"]
 
     def fit_start(self, learner: Learner) -> None:
         self._monitor = Monitor(self.monitor)
@@ -69,15 +78,23 @@ class KeepBest(Callback):
 
     def __init__(self, monitor: str = "valid_loss") -> None:
         self.monitor = monitor
+        self._monitor = Monitor(monitor)
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and the weights that gave it."""
+        return {"best": self._monitor.best, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._monitor.best, self._weights = state["best"], state["weights"]
 
     def fit_start(self, learner: Learner) -> None:
         self._monitor = Monitor(self.monitor)
-        self._weights: dict[str, torch.Tensor] = {}
+        self._weights = {}
 
     def validation_done(self, learner: Learner) -> None:
         if self._monitor.improved(learner):
             self._weights = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
-            self.best_row = learner.row
 
     def fit_end(self, learner: Learner) -> None:
         if self._weights:

@@ -1,9 +1,11 @@
 """Folders of images that are quick to learn, and the command line run within the test."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,3 +82,21 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     length = ("--epochs", "20", "--lr", "0.01", "--model", "conv_layers", "--size", "32")
     assert main(["train", "images", str(photos), *length, "--output", str(run)]) == 0
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium.
+
+    Of a module and not of the session: while it is there its event loop runs, beside which no test can run another.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()

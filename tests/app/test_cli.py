@@ -39,7 +39,7 @@ def test_help_of_every_command_has_an_example_that_calls_it(path: list[str], rus
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["lr-find"], ["data"]])
+@pytest.mark.parametrize("words", [[], ["train"], ["lr-find"], ["ablate"], ["tune"], ["data"]])
 def test_command_group_alone_lists_its_commands(words: list[str], rushlight: Rushlight) -> None:
     ran = rushlight(*words)
     assert (ran.code, ran.err) == (0, "")

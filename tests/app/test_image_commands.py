@@ -319,3 +319,96 @@ def test_settings_of_the_network_reach_it_and_stand_in_its_file(
     refused = rushlight("train", "images", photos, "--model", "batch_norm_net", "--model-option", "nrom=none")
     assert refused.code == 2
     assert "did you mean 'norm'" in refused.error
+
+
+def test_explaining_draws_and_asks_again(rushlight, trained, photos, tmp_path):
+    ran = rushlight(
+        "explain", trained, photos / "red" / "0.png", photos / "blue", "--check", "--output", tmp_path / "why"
+    )
+    assert ran.code == 0
+    assert "closer:" in ran.out
+    assert "A closer look agrees on" in ran.out
+    assert "Blurring the hottest fifth" in ran.out
+    pictures = sorted(path.name for path in (tmp_path / "why").iterdir())
+    assert len(pictures) == 11
+    assert "0.png" in pictures
+    assert "0-2.png" in pictures  # of the same name, from another folder
+
+
+def test_explaining_as_json_holds_both_answers(rushlight, trained, photos, tmp_path):
+    ran = rushlight("explain", trained, photos / "red" / "0.png", "--zoom", "2", "--json", "--output", tmp_path / "why")
+    (image,) = json.loads(ran.out)["images"]
+    assert len(image["closer"]) == 2
+    assert set(image["prediction"]["probabilities"]) == {"blue", "green", "red"}
+    assert len(image["hottest_region"]) == 4
+
+
+def test_the_worst_mistakes_are_explained_in_one_picture(rushlight, trained, tmp_path):
+    ran = rushlight("explain", trained, "--worst", "5", "--output", tmp_path / "why")
+    assert ran.code == 0
+    assert "no mistake" in ran.out or (tmp_path / "why" / "worst.png").stat().st_size > 1000
+
+
+def test_explaining_nothing_or_a_text_is_refused(rushlight, trained, photos, tmp_path):
+    assert rushlight("explain", trained).code == 2
+    assert rushlight("explain", trained, photos / "red", "--worst", "3").code == 2
+    ran = rushlight("explain", trained, photos / "red" / "0.png", "--method", "gradcam")
+    assert ran.error.endswith("--method gradcam: did you mean 'grad_cam'?")
+    story = tmp_path / "story.txt"
+    story.write_text("The cat sat on the mat.\n" * 100)
+    quick = ("--epochs", "1", "--hidden-size", "8", "--layers", "1", "--output", tmp_path / "text")
+    assert rushlight("train", "text", story, *quick).code == 0
+    ran = rushlight("explain", tmp_path / "text", photos / "red" / "0.png")
+    assert ran.code == 7
+    assert "a language model, not an image classifier" in ran.error
+
+
+def test_a_pretrained_network_learns_head_and_then_all(rushlight, photos, tmp_path):
+    flags = ("--backbone", "efficientnet_lite0", "--head", "average", "--size", "64", "--epochs", "2")
+    later = ("--unfreeze-epochs", "1", "--progressive-sizes", "48")
+    ran = rushlight("train", "images", photos, *flags, *later, "--output", tmp_path / "run")
+    assert ran.code == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    answer = json.loads(rushlight("predict", tmp_path / "run", photos / "red" / "0.png", "--json").out)
+    assert set(answer["predictions"][0]["probabilities"]) == {"blue", "green", "red"}
+    assert rushlight("explain", tmp_path / "run", photos / "red" / "0.png").code == 0
+    assert (tmp_path / "run" / "explanations" / "0.png").exists()
+
+
+def test_a_time_limit_decides_how_far_a_pretrained_network_goes(rushlight, photos, tmp_path):
+    flags = ("--backbone", "efficientnet_lite0", "--size", "64", "--minutes", "0.1", "--freeze")
+    ran = rushlight("train", "images", photos, *flags, "--json", "--output", tmp_path / "run")
+    assert ran.code == 0
+    assert json.loads(ran.out)["results"]["valid"]["accuracy"]["value"] > 0.5
+    assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--backbone", "resnet43"), "unknown backbone 'resnet43': did you mean 'resnet34'"),
+        (("--backbone", "resnet34", "--model", "resnet18"), "give one of them"),
+        (("--head", "averge"), "--head averge: did you mean 'average'"),
+        (("--freeze", "--unfreeze-epochs", "1"), "give one of them"),
+        (("--freeze",), "are for a pretrained network; name one with --backbone"),
+        (("--progressive-sizes", "16"), "are for a pretrained network; name one with --backbone"),
+        (("--progressive-sizes", "large"), "whole numbers of pixels"),
+        (("--progressive-sizes", "16", "--freeze"), "--progressive-sizes are for training it"),
+        (("--freeze", "--moving-statistics"), "give one of them"),
+        (("--backbone", "resnet34"), "are not on this machine and cannot be fetched"),
+        (("--backbone", "timm/vit_tiny_patch16_224"), "needs the package timm"),
+    ],
+)
+def test_wrong_wishes_for_a_pretrained_network_are_refused(rushlight, photos, tmp_path, flags, message):
+    ran = rushlight("train", "images", photos, *flags, "--epochs", "1", "--output", tmp_path / "run")
+    assert ran.code == 2
+    assert message in ran.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_can_be_tracked_for_tensorboard(photos: Path, tmp_path: Path, rushlight: Rushlight) -> None:
+    pytest.importorskip("tensorboard")
+    ran = rushlight("train", "images", photos, *SHORT, "--track", "tensorboard", "--output", tmp_path / "run")
+    assert ran.code == 0
+    assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))

@@ -47,7 +47,7 @@ def test_class_without_images_is_no_division_by_zero() -> None:
 @pytest.mark.parametrize("count", [0, 1, 5, 16])
 def test_most_wrong_shows_truth_answer_and_certainty(count: int, tmp_path: Path) -> None:
     images = np.zeros((count, 16, 16, 3), np.uint8)
-    figure = plots.most_wrong(images, ["cat"] * count, ["$dog$ & more"] * count, [0.987] * count)
+    figure = plots.most_wrong(images, ["cat"] * count, ["$dog$ & more, 99 %"] * count)
     plots.save(figure, tmp_path / "wrong.png")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == count

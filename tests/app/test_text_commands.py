@@ -211,3 +211,37 @@ def test_settings_that_cannot_be_used_are_refused(rushlight, run, options, messa
     ran = rushlight("generate", run, "A", *options)
     assert ran.code == 2
     assert message in ran.error
+
+
+def test_two_runs_of_a_text_answer_together(rushlight, run, story, tmp_path):
+    second = tmp_path / "second"
+    assert rushlight("train", "text", story, "--epochs", "8", *QUICK, "--seed", "1", "--output", second).code == 0
+    ran = rushlight("mix", run, second, "--output", tmp_path / "both")
+    assert ran.code == 0
+    assert "together" in ran.out
+    losses = [
+        json.loads(rushlight("evaluate", r, "--json").out)["loss"]["value"] for r in (run, second, tmp_path / "both")
+    ]
+    assert losses[2] < sum(losses[:2]) / 2
+    kept = json.loads((tmp_path / "both" / "run.json").read_text())
+    assert kept["results"]["valid"]["loss"]["value"] == pytest.approx(losses[2], abs=1e-6)
+    assert len(rushlight("generate", tmp_path / "both", "The ", "--length", "20", "--seed", "0").out) > 20
+    ran = rushlight("mix", run, "--ngram", "--output", tmp_path / "counted")
+    assert ran.code == 0
+    assert "n-gram model" in ran.out
+    assert rushlight("mix", run, second, "--ngram-weight", "0.3").error.endswith("--ngram-weight needs --ngram")
+
+
+def test_runs_that_cannot_be_mixed_are_refused_and_nothing_is_left(rushlight, run, trained, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("The cat sat on the mat.\n" * 200)
+    second = tmp_path / "second"
+    assert rushlight("train", "text", other, "--epochs", "1", *QUICK, "--output", second).code == 0
+    ran = rushlight("mix", run, second, "--output", tmp_path / "both")
+    assert ran.code == 2
+    assert "another text" in ran.error
+    ran = rushlight("mix", run, trained, "--output", tmp_path / "both")
+    assert ran.code in (2, 7)
+    assert str(trained) in ran.error
+    assert rushlight("mix", run, "--output", tmp_path / "both").code == 2
+    assert not (tmp_path / "both").exists()

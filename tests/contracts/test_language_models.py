@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rushlight.nn.language_model import map_state
-from rushlight.nn.language_models import LANGUAGE_MODELS, build_language_model
+from rushlight.nn.language_models import LANGUAGE_MODELS, TRAINABLE_LANGUAGE_MODELS, build_language_model
 from rushlight.nn.models import UnknownModel, options_of
 from rushlight.training.groups import layer_groups
 
@@ -15,13 +15,15 @@ V, T, B = 11, 6, 3
 SMALL = {"embedding_size": 8, "hidden_size": 8, "layers": 2}
 
 
-@pytest.fixture(params=list(LANGUAGE_MODELS))
+@pytest.fixture(params=[*TRAINABLE_LANGUAGE_MODELS, "mixture"])  # an n-gram model counts, and has tests of its own
 def name(request) -> str:
     return request.param
 
 
 def built(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
+    if name == "mixture":
+        return build_language_model(name, V, members=[{"model": cell, **SMALL, **options} for cell in ("lstm", "gru")])
     known = options_of(LANGUAGE_MODELS[name])
     return build_language_model(name, V, **{key: value for key, value in SMALL.items() if key in known}, **options)
 
@@ -105,8 +107,9 @@ def test_dropout_acts_while_training_and_never_after(name):
 
 def test_options_can_be_told_in_json_and_unknown_ones_are_answered(name):
     json.dumps(options_of(LANGUAGE_MODELS[name], "tokens", "cell"))
-    with pytest.raises(UnknownModel, match="did you mean 'layers'"):
-        build_language_model(name, V, layer=2)
+    option = "members" if name == "mixture" else "layers"
+    with pytest.raises(UnknownModel, match=f"did you mean '{option}'"):
+        build_language_model(name, V, **{option[:-1]: 2})
 
 
 def test_the_same_seed_gives_the_same_weights(name):

@@ -6,6 +6,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from rushlight.data import ImageBatches
+from rushlight.data.augmentation import CutMix, FlipAndCrop, preset
+from rushlight.runtime.sharing import share_of
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -99,6 +101,25 @@ def test_random_numbers_belong_to_the_sample_and_not_to_its_batch():
 
     one, other = noisy(8), noisy(16)
     assert all(torch.equal(one[index], other[index]) for index in range(48))
+
+
+@pytest.mark.parametrize("augmentation", [None, FlipAndCrop(), preset("strong", 50), CutMix(50)], ids=str)
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_ranks_together_have_the_batches_of_one_pixel_for_pixel(augmentation, ranks):
+    whole = make_batches(30, batch_size=7, shuffle=True, seed=4, augmentation=augmentation)
+    parts = [whole.for_rank(rank, ranks) for rank in range(ranks)]
+    for batches in (whole, *parts):
+        batches.set_epoch(2)
+    for (images, targets), *shares in zip(whole, *parts, strict=True):
+        assert torch.equal(images, torch.cat([x for x, _ in shares]))
+        assert torch.equal(targets, torch.cat([y for _, y in shares]))
+
+
+def test_a_rank_to_which_nothing_of_a_batch_falls_takes_part_with_a_sample_that_does_not_count():
+    parts = [list(make_batches(5, batch_size=4).for_rank(rank, 3)) for rank in range(3)]
+    assert [[share_of(batch) for batch in part] for part in parts] == [[0.25, 0], [0.25, 0], [0.5, 1]]
+    counted = [y for part in parts for batch in part if share_of(batch) for y in batch[1].tolist()]
+    assert sorted(counted) == [0, 1, 2, 3, 4]
 
 
 def test_a_subset_shares_pixels_and_keeps_its_samples_numbers():

@@ -128,7 +128,7 @@ def test_the_fingerprint_follows_content_and_labels(photos, tmp_path):
     assert ImageData.from_folder(tmp_path / "moved").fingerprint != before
 
 
-@pytest.mark.parametrize(("side", "size"), [(8, 32), (32, 32), (40, 32), (64, 64), (80, 64), (200, 128)])
+@pytest.mark.parametrize(("side", "size"), [(8, 32), (32, 32), (40, 32), (64, 64), (80, 64), (200, 256)])
 def test_the_size_follows_the_images(side, size):
     assert ImageData.from_arrays(np.zeros((4, side, side), np.uint8), [0, 1, 0, 1]).size == size
 
@@ -174,7 +174,7 @@ def test_arrays_are_cut_stratified_and_alike_each_time():
     [
         (np.zeros((4, 8, 8)), [0, 1, 0, 1], {}, "uint8"),
         (np.zeros((4, 8), np.uint8), [0, 1, 0, 1], {}, "shape"),
-        (np.zeros((4, 8, 8, 4), np.uint8), [0, 1, 0, 1], {}, "shape"),
+        (np.zeros((4, 8, 8, 5), np.uint8), [0, 1, 0, 1], {}, "shape"),
         (np.zeros((0, 8, 8), np.uint8), [], {}, "shape"),
         (np.zeros((4, 8, 8), np.uint8), [0, 1, 0], {}, "one a image"),
         (np.zeros((4, 8, 8), np.uint8), [0, 0, 0, 0], {}, "one class"),
@@ -270,7 +270,28 @@ def test_the_summary_tells_parts_and_counts_and_escapes_names(photos):
 def test_photographs_of_dogs_and_cats(data_folder, monkeypatch):
     monkeypatch.setenv("RUSHLIGHT_DATA", str(data_folder))
     data = ImageData.from_name("dogscats")
-    assert data.size == 128
+    assert data.size == 256
     assert data.class_counts("train") == {"cats": 701, "dogs": 701}
     assert data.class_counts("valid") == {"cats": 200, "dogs": 200}
     assert data.unreadable == []
+
+
+def test_fewer_training_images_are_drawn_by_class_and_a_smaller_draw_is_part_of_a_larger():
+    images = np.arange(90, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    labels = np.array([0] * 60 + [1] * 30)
+    options = {"valid": (images[:6], labels[[0] * 3 + [70] * 3]), "size": 8, "device": "cpu", "augment": None}
+
+    def drawn(count, seed=0):
+        data = ImageData.from_arrays(images, labels, train_images=count, seed=seed, **options)
+        pixels = data.train.pixels(range(data.train.samples))
+        return data, set(pixels[:, 0, 0, 0].tolist())
+
+    small, few = drawn(12)
+    assert small.class_counts("train") == {"0": 8, "1": 4}
+    assert small.valid.samples == 6
+    assert any("12 of 90 training images" in note for note in small.notes)
+    assert few < drawn(30)[1]
+    assert few != drawn(12, seed=1)[1]
+    assert drawn(500)[1] == set(range(90))
+    with pytest.raises(InputError, match="fewer than the 2 classes"):
+        drawn(1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rushlight.data import scan_csv, scan_folder
-from rushlight.data.samples import MOST_VALIDATION_IMAGES, choose_validation
+from rushlight.data.splits import MOST_VALIDATION_IMAGES, choose_validation
 from rushlight.runtime.errors import InputError
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rushlight.data.token_batches import TokenBatches
 from rushlight.runtime.errors import InputError
+from rushlight.runtime.sharing import share_of
 
 SIZES = {"count": st.integers(2, 3000), "streams": st.integers(1, 40), "window": st.integers(1, 200)}
 
@@ -85,13 +86,24 @@ def test_an_epoch_goes_on_from_any_batch_as_it_would_have_come():
 
 
 @pytest.mark.parametrize("vary", [False, True])
-def test_the_ranks_together_have_the_streams_of_one(vary):
-    def of(rank: int, ranks: int) -> list[torch.Tensor]:
-        return [x for x, _ in TokenBatches(np.arange(3000), 6, 40, vary=vary, shift=True, rank=rank, ranks=ranks)]
+@pytest.mark.parametrize("ranks", [3, 4, 8])
+def test_the_ranks_together_have_the_streams_of_one(vary, ranks):
+    whole = TokenBatches(np.arange(3000), 6, 40, vary=vary, shift=True)
+    parts = [whole.for_rank(rank, ranks) for rank in range(ranks)]
+    for (inputs, _), *shares in zip(whole, *parts, strict=True):
+        assert torch.equal(inputs, torch.cat([x for x, _ in map(counted, shares)], dim=1))
 
-    parts = [of(rank, 3) for rank in range(3)]
-    for whole, *shares in zip(of(0, 1), *parts, strict=True):
-        assert torch.equal(whole, torch.cat(shares, dim=1))
+
+def counted(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What counts of a batch."""
+    return batch if share_of(batch) else (batch[0][:, :0], batch[1][:, :0])
+
+
+@pytest.mark.parametrize("ranks", [2, 5])
+def test_measured_by_several_ranks_every_token_is_predicted_once(ranks):
+    parts = [TokenBatches(np.arange(103), 4, 10, rank=rank, ranks=ranks).as_they_are() for rank in range(ranks)]
+    targets = [y.flatten() for part in parts for _, y in map(counted, part)]
+    assert sorted(torch.cat(targets).tolist()) == list(range(1, 103))
 
 
 def test_tokens_of_any_kind_are_served_as_int64_and_stay_as_they_are():
@@ -107,7 +119,6 @@ def test_tokens_of_any_kind_are_served_as_int64_and_stay_as_they_are():
         (5, {"batch_size": 5}, "too few for 5 streams"),
         (50, {"batch_size": 0}, "at least one stream"),
         (50, {"batch_size": 5, "window": 0}, "at least one stream"),
-        (50, {"batch_size": 5, "ranks": 2}, "cannot be shared"),
     ],
 )
 def test_what_cannot_be_served_is_refused(count, options, message):

@@ -6,6 +6,7 @@ import torch
 
 from rushlight.data.window_batches import WindowBatches
 from rushlight.runtime.errors import InputError
+from rushlight.runtime.sharing import share_of
 
 
 @pytest.mark.parametrize(("window", "stride", "expected"), [(3, 3, [0, 3, 6]), (4, 1, [0, 1, 2, 3, 4, 5, 6])])
@@ -30,6 +31,15 @@ def test_an_epoch_shuffles_and_has_every_window_once():
     batches.set_epoch(0)
     assert torch.cat([inputs[0] for inputs, _ in batches]).tolist() == firsts[0]
     assert len(batches) == 14
+
+
+def test_the_ranks_together_have_the_windows_of_one():
+    whole = WindowBatches(np.arange(30), 4, 1, batch_size=5, shuffle=True)
+    parts = [whole.for_rank(rank, 3) for rank in range(3)]
+    for (inputs, _), *shares in zip(whole, *parts, strict=True):
+        counted = [share for share in shares if share_of(share)]
+        assert torch.equal(inputs, torch.cat([x for x, _ in counted], dim=1))
+        assert sum(map(share_of, shares)) == pytest.approx(1)
 
 
 def test_a_text_without_a_window_is_refused():

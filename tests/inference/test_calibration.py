@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rushlight.inference.calibration import fit_temperature
+from rushlight.inference.calibration import MOST_LOSSES, calibrate, fit_temperature
 from rushlight.inference.evaluation import calibration_error
 
 
@@ -53,3 +53,19 @@ def test_hopeless_outputs_keep_the_temperature_within_its_range():
     targets = torch.zeros(500, dtype=torch.int64)
     wrong = torch.tensor(np.tile([-900.0, 900.0], (500, 1)))
     assert 1.0 < fit_temperature(wrong, targets) <= 50.0
+
+
+def test_the_losses_that_are_kept_are_those_of_the_calibrated_outputs_in_order():
+    logits, targets = calibrated_outputs(300)
+    found = calibrate(3 * logits, targets)
+    expected = torch.nn.functional.cross_entropy(3 * logits.double() / found.temperature, targets, reduction="none")
+    assert found.losses == pytest.approx(sorted(expected.tolist()), rel=1e-6)
+
+
+def test_of_very_many_losses_some_are_kept_that_stand_for_all():
+    logits, targets = calibrated_outputs(MOST_LOSSES + 5000)
+    found = calibrate(logits, targets)
+    assert len(found.losses) == MOST_LOSSES
+    everything = torch.nn.functional.cross_entropy(logits.double() / found.temperature, targets, reduction="none")
+    for share in (0.5, 0.9, 0.99):
+        assert (everything <= np.quantile(found.losses, share)).double().mean() == pytest.approx(share, abs=0.015)

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from rushlight.inference import Predictor, load_classifier, save_classifier
+from rushlight.inference.calibration import Calibration
 from rushlight.nn.models import MODELS, build_model
 from rushlight.runtime.checkpoint import read_checkpoint, save_checkpoint
 from rushlight.runtime.errors import InputError, ModelFileError, NonFiniteError
@@ -315,7 +316,15 @@ def test_the_temperature_is_saved_and_used_and_changes_no_answer(saved, tmp_path
     path, model = saved
     warm = tmp_path / "warm.safetensors"
     save_classifier(
-        warm, model, "fully_connected", {}, list(COLOURS), 8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), temperature=3.0
+        warm,
+        model,
+        "fully_connected",
+        {},
+        list(COLOURS),
+        8,
+        (0.5, 0.4, 0.3),
+        (0.2, 0.3, 0.4),
+        calibration=Calibration(3.0),
     )
     plain, calmed = (Predictor.load(file, device="cpu").predict(picture("red"))[0] for file in (path, warm))
     assert list(plain.probabilities) == list(calmed.probabilities)
@@ -361,6 +370,8 @@ def test_a_missing_run_is_an_input_error(tmp_path):
         ({"views": "turns"}, "views"),
         ({"temperature": 0}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
+        ({"calibration_losses": [0.1, -1]}, "calibration_losses"),
+        ({"calibration_losses": "none"}, "calibration_losses"),
         ({"fit": ["crop"]}, "fit"),
         ({"metrics": 5}, "metrics"),
     ],

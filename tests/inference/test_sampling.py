@@ -20,6 +20,11 @@ def test_probabilities_sum_to_one_and_keep_their_order(logits, temperature, top_
     assert found[logits.argmax()] == found.max() > 0
 
 
+def test_of_equally_likely_tokens_the_first_are_kept():
+    found = next_token_probabilities(torch.zeros(17), top_p=0.5)
+    assert found.tolist() == pytest.approx([1 / 9] * 9 + [0] * 8)
+
+
 @given(logits=LOGITS)
 def test_without_settings_it_is_the_softmax(logits):
     torch.testing.assert_close(next_token_probabilities(logits), torch.softmax(logits, 0))

@@ -12,7 +12,7 @@ from rushlight.data.tokenizers import CharacterTokenizer, WordTokenizer
 from rushlight.inference.text_evaluation import mean_of_blocks
 from rushlight.inference.text_file import load_language_model, save_language_model
 from rushlight.inference.writer import Writer
-from rushlight.nn.language_models import LANGUAGE_MODELS, build_language_model
+from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS, build_language_model
 from rushlight.runtime.checkpoint import read_checkpoint, save_checkpoint
 from rushlight.runtime.errors import InputError, ModelFileError, NonFiniteError
 
@@ -184,7 +184,7 @@ def saved(tokenizer, tmp_path):
     return path, model
 
 
-@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+@pytest.mark.parametrize("name", TRAINABLE_LANGUAGE_MODELS)
 def test_every_model_rebuilds_itself_from_its_file(tokenizer, tmp_path, name):
     torch.manual_seed(0)
     arguments = {"hidden_size": 8, "layers": 2}

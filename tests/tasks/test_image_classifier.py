@@ -10,9 +10,9 @@ from rushlight.data.images import ImageData
 from rushlight.inference.predictor import Predictor
 from rushlight.runtime.errors import InputError
 from rushlight.tasks import recipes
-from rushlight.tasks.image_classifier import ClassificationStep, ImageClassifier
+from rushlight.tasks.image_classifier import ImageClassifier
+from rushlight.tasks.objectives import ImageStep, LossSettings, one_label
 from rushlight.training.callbacks import Callback
-from rushlight.training.losses import CrossEntropy
 from rushlight.training.stopping import KeepBest
 
 
@@ -51,7 +51,7 @@ def test_a_time_limit_chooses_a_fast_net_and_ends(data):
 def test_calibration_makes_it_as_sure_as_it_is_right_and_ends_with_the_next_fit(data, tmp_path):
     classifier = ImageClassifier(data, device="cpu", label_smoothing=0.4).fit(20)
     before = classifier.evaluate()
-    assert 0 < classifier.calibrate() < 1  # smoothed labels teach it to hold back
+    assert 0 < classifier.calibrate().temperature < 1  # smoothed labels teach it to hold back
     after = classifier.evaluate()
     assert (after.predictions == before.predictions).all()
     assert after.calibration_error.value < 0.5 * before.calibration_error.value
@@ -94,8 +94,8 @@ def test_a_saved_classifier_answers_alike(data, arrays, tmp_path):
     assert loaded.evaluate(data.test, split="test").accuracy == classifier.evaluate("test").accuracy
 
 
-def test_measured_loss_is_plain_cross_entropy_whatever_is_trained_on():
-    step = ClassificationStep(CrossEntropy(label_smoothing=0.3))
+def test_measured_loss_is_plain_cross_entropy_whatever_is_trained_on(data):
+    step = ImageStep(one_label(data, LossSettings(label_smoothing=0.3), 0.1))
     model = nn.Linear(4, 3)
     batch = (torch.randn(8, 4), torch.randint(3, (8,)))
     _, training = step(model.train(), batch)
@@ -156,7 +156,7 @@ def test_balanced_class_weights_weigh_rare_classes_more(arrays):
     keep = np.concatenate([np.flatnonzero(labels == 0)[:100], np.flatnonzero(labels == 1)[:10]])
     data = ImageData.from_arrays(images[keep], labels[keep], size=16, device="cpu")
     classifier = ImageClassifier(data, "fast_16", class_weights="balanced", device="cpu")
-    weights = classifier.learner.forward_step.loss.class_weights
+    weights = classifier.learner.forward_step.objective.loss.class_weights
     assert weights[1] / weights[0] == pytest.approx(10, rel=0.3)
 
 
@@ -185,3 +185,16 @@ def test_a_part_that_does_not_exist_is_refused(arrays):
         ImageClassifier(make_data(arrays), "fast_16", device="cpu").evaluate("test")
     with pytest.raises(InputError, match="valid"):
         ImageClassifier(make_data(arrays), "fast_16", device="cpu").evaluate("vaild")
+
+
+def test_what_was_measured_is_measured_again_once_a_weight_has_changed(data):
+    classifier = ImageClassifier(data, "conv_layers", device="cpu").fit(steps=2)
+    classifier.calibrate()
+    before = classifier.evaluate()
+    part = data.valid.as_they_are()
+    assert before.loss == classifier.predictor().evaluate(part).loss
+    with torch.no_grad():
+        next(iter(classifier.learner.model.parameters())).mul_(-1)
+    after = classifier.evaluate()
+    assert after.loss != before.loss
+    assert after.loss == classifier.predictor().evaluate(part).loss

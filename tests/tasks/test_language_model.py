@@ -16,6 +16,8 @@ from rushlight.tasks.language_model import (
     LanguageModelStep,
     epochs_for,
 )
+from rushlight.training.callbacks import Callback
+from rushlight.training.clipping import GradientClipping
 from rushlight.training.saving import CycleCheckpoints
 
 SMALL = {"hidden_size": 32, "embedding_size": 16, "layers": 1, "dropout": 0.1}
@@ -64,6 +66,26 @@ def test_a_time_limit_is_kept(data):
     model = LanguageModel(data, model_options=SMALL, device="cpu").fit(minutes=0.03)
     assert model.learner.progress == 1.0
     assert "valid_loss" in model.learner.history[-1]
+
+
+class LimitsSeen(Callback):
+    """Which limits of the gradients are in force."""
+
+    def fit_start(self, learner):
+        self.limits = [part.max_norm for part in learner.callbacks if isinstance(part, GradientClipping)]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "chosen", "in_force"),
+    [(None, [], [1.0]), (None, [GradientClipping(5.0)], [5.0]), ("sgd", [], [])],
+    ids=["the recipe's", "a person's", "none beside another optimizer"],
+)
+def test_one_limit_of_the_gradients_is_in_force(data, optimizer, chosen, in_force):
+    seen = LimitsSeen()
+    LanguageModel(data, model_options=SMALL, optimizer=optimizer, device="cpu").fit(
+        steps=1, lr=1e-3, callbacks=[*chosen, seen]
+    )
+    assert seen.limits == in_force
 
 
 def test_more_time_than_the_text_is_worth_is_not_spent():

@@ -91,8 +91,9 @@ def test_hooks_come_in_the_order_that_the_docstring_draws():
     train, valid = digits(samples=100)
     make_learner(data=(train, valid), callbacks=[recorder]).fit_cycles(2, lr=1e-3)
     step = ["batch_start", "loss_ready", "gradients_ready", "step_done"]
-    epoch = ["epoch_start", *step, *step, "cycle_end", "validation_start", "validation_done", "epoch_end"]
-    assert recorder.events == ["fit_start", *epoch, *epoch, "fit_end"]
+    validation = ["validation_start", "validation_done"]
+    epoch = ["epoch_start", *step, "step_end", *step, "cycle_end", "step_end", *validation, "epoch_end"]
+    assert recorder.events == ["fit_planned", "fit_start", *epoch, *epoch, "fit_end"]
 
 
 def test_learns_and_keeps_a_row_an_epoch():

@@ -42,3 +42,16 @@ def test_whichever_ends_first(step, elapsed):
 def test_needs_a_length():
     with pytest.raises(ValueError, match="steps or seconds"):
         Plan()
+
+
+def test_a_plan_can_be_ended_within_a_few_seconds_wherever_it_is() -> None:
+    now = [0.0]
+    plan = Plan(steps=1000, clock=lambda: now[0])
+    assert plan.progress(100) == 0.1
+    now[0] = 50.0
+    plan.end_within(10.0)
+    now[0] = 55.0
+    plan.end_within(100.0)  # asked again: nothing changes
+    assert plan.progress(101) == pytest.approx(0.1 + 0.9 / 2)
+    now[0] = 60.0
+    assert plan.progress(102) == 1.0

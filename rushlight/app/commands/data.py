@@ -1,4 +1,4 @@
-"""`rushlight data list` and `rushlight data get`."""
+"""`rushlight data list`, `rushlight data get` and `rushlight data cache`."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -51,3 +51,34 @@ def get_data(
         print_json({"name": name, "path": path})
     else:
         print(path)
+
+
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete what can be computed again: decoded images, features, tokens.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what the cache holds, and where; or empty it.
+
+    What can be computed again is kept within 20 GB (or as many as the variable
+    RUSHLIGHT_CACHE_LIMIT says); what was not used for longest goes first.
+
+    \b
+    Example:
+      rushlight data cache
+      rushlight data cache --clear
+    """
+    from rushlight.runtime.cache_limit import KINDS, cache_sizes, clear_computed
+    from rushlight.runtime.files import human_bytes, user_cache_folder
+
+    freed = clear_computed() if clear else None
+    sizes = cache_sizes()
+    if as_json:
+        print_json({"folder": user_cache_folder(), "bytes": sizes} | ({} if freed is None else {"freed": freed}))
+        return
+    if freed is not None:
+        print(f"freed {human_bytes(freed)}")
+    print(user_cache_folder())
+    for kind, size in sizes.items():
+        print(f"{kind:<9}{human_bytes(size):>11}  {KINDS[kind]}")

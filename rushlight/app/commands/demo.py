@@ -29,8 +29,8 @@ def demo(
 
     The images come along, so nothing is downloaded. The model starts from nothing and learns from about two
     thirds of them. The rest plays no part in the training: that is where its accuracy is measured, once while
-    choices are still open (validation) and once at the very end (test). Model and pictures are left in a run
-    folder.
+    choices are still open (validation) and once at the very end (test). Model, pictures and a report are left
+    in a run folder.
 
     \b
     Example:
@@ -38,19 +38,18 @@ def demo(
     """
     from rushlight.app.demo import run_demo, sample_files
 
-    trained = run_demo(minutes, seed, device, precision, output)
-    test = trained.classifier.evaluate("test")
+    found = run_demo(minutes, seed, device, precision, output)
     if as_json:
-        result = trained.to_json()
-        result["results"]["test"] = test.to_json()
-        print_json(result)
+        print_json(found.to_json())
         return
+    trained = found.trained
     run = trained.folder
     print("Accuracy on images that played no part in the training:")
     if trained.evaluation is not None:
         print(f"  validation  {trained.evaluation.accuracy.percent()}")
-    print(f"  test        {test.accuracy.percent()}")
+    print(f"  test        {found.test.accuracy.percent()}")
     print(f"The model, its history and its pictures: {run}")
+    print("  report.html     all of it on one page, to open in a browser")
     print("  curves.png      how it learned")
     print("  confusion.png   which digit it takes for which")
     print("  most_wrong.png  its surest mistakes")
@@ -59,3 +58,4 @@ def demo(
     print(f"  {command_line('predict', run, next(iter(sample_files(trained)), 'IMAGE'))}")
     print(f"  {command_line('train', 'images', 'FOLDER', '--minutes', 10)}")
     print("FOLDER holds one folder of your images for each class.")
+    print(f"\nOpen the report in a browser: {found.report}")

@@ -1,15 +1,17 @@
 """`rushlight evaluate`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from rushlight.app import options, text_options
 from rushlight.app.printing import print_json
+from rushlight.runtime.errors import InputError
 
 
 def evaluate(
-    run: options.Run,
+    runs: options.Runs,
     split: Annotated[
         str,
         typer.Option(
@@ -30,6 +32,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    coverage: options.Coverage = None,
     encoding: text_options.Encoding = None,
     dynamic: Annotated[
         bool,
@@ -47,33 +50,63 @@ def evaluate(
     ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FOLDER",
+            help="Draw there what an image classifier takes for what, and how far its probabilities can be relied on.",
+            rich_help_panel="Machine and files",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure how good a trained model is.
 
     Of an image classifier: the accuracy with its 95 % interval (the range in which the true accuracy plausibly
     lies; more images make it narrower), the loss, and for each class how often the model finds it and how often
-    it is right about it. Of a model of text: how well it expects the text, in nats and bits, less being better.
+    it is right about it. Where an image may have several labels: how well they are found, at all thresholds and at
+    the one used. Of numbers: how far off they are, in their unit, and the part of their variance that is explained.
+    Of a model of text: how well it expects the text, in nats and bits, less being better. Of several runs, or a
+    folder that 'train --seeds' made: every value, and their mean with its interval over the runs.
 
     \b
     Examples:
       rushlight evaluate runs/images/photos-1
       rushlight evaluate runs/images/photos-1 --split test --tta
+      rushlight evaluate runs/images/photos-1 --coverage 0.95 --output pictures
       rushlight evaluate runs/text/book-1 --dynamic
+      rushlight evaluate runs/images/photos-1 runs/images/photos-2
     """
-    from rushlight.app.run_evaluation import evaluate_run
+    from rushlight.app.run_evaluation import ImageEvaluation, evaluate_run
+    from rushlight.app.several_runs import SeveralRuns, runs_in
 
-    evaluation = evaluate_run(
-        run,
-        split,
-        data=data,
-        encoding=encoding,
-        tta=tta,
-        dynamic=dynamic,
-        cache=cache,
-        device=device,
-        precision=precision,
-    )
+    every = [found for run in runs for found in runs_in(run)]
+    settings: dict[str, Any] = {
+        "data": data,
+        "encoding": encoding,
+        "tta": tta,
+        "coverage": coverage,
+        "dynamic": dynamic,
+        "cache": cache,
+        "device": device,
+        "precision": precision,
+    }
+    if len(every) > 1:
+        if output is not None:
+            raise InputError(f"--output draws what one model does; here are {len(every)} runs")
+        several = SeveralRuns.of(split, every, [evaluate_run(run, split, **settings).to_json() for run in every])
+        if as_json:
+            print_json(several.to_json())
+        else:
+            print(several.table())
+        return
+    evaluation = evaluate_run(every[0], split, **settings)
+    if output is not None:
+        if not isinstance(evaluation, ImageEvaluation):
+            raise InputError("--output draws what an image classifier does; this is a model of text")
+        evaluation.write_pictures(output)
     if as_json:
         print_json(evaluation.to_json())
     else:

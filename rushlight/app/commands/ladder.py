@@ -137,6 +137,7 @@ def _image_ladder(
         # The recipes are fixed, so no validation part is needed where there is a test part.
         settings = {"batch_size": BATCH_SIZE, "augment": "small", "device": device}
         data = ImageSource.of(images, size=32, seed=number).load(**settings)
+        data.require_classes("the ladder")
         return ImageSource.of(images, size=32, seed=number, fit_all=True).load(**settings) if data.has_test else data
 
     return run_ladder(

@@ -7,6 +7,7 @@ import typer
 
 from rushlight.app import options, text_options
 from rushlight.app.printing import print_json
+from rushlight.runtime.distributed import is_writer
 
 if TYPE_CHECKING:
     from rushlight.training.lr_finder import LRSweep
@@ -68,6 +69,8 @@ def lr_find_images(
     end_lr: EndLr = 10.0,
     steps: SweepSteps = 100,
     size: options.Size = None,
+    target: options.Target = "auto",
+    columns: options.Columns = None,
     batch_size: options.BatchSize = None,
     augment: options.Augment = "auto",
     seed: options.Seed = 0,
@@ -89,6 +92,7 @@ def lr_find_images(
     """
     from rushlight.app.image_runs import ImageSource
     from rushlight.data.augmentation import PRESETS
+    from rushlight.data.targets import AUTO, TARGETS
     from rushlight.nn.models import MODELS
     from rushlight.tasks.image_classifier import ImageClassifier
     from rushlight.training.optimizers import OPTIMIZERS
@@ -96,7 +100,9 @@ def lr_find_images(
     options.check_name("--model", model, ["auto", *MODELS])
     options.check_name("--optimizer", optimizer, OPTIMIZERS)
     options.check_name("--augment", augment, ["auto", *PRESETS])
-    data = ImageSource.of(images, size=size, seed=seed).load(batch_size=batch_size, augment=augment, device=device)
+    options.check_name("--target", target, [AUTO, *TARGETS])
+    source = ImageSource.of(images, size=size, seed=seed, target=target, columns=options.parse_columns(columns))
+    data = source.load(batch_size=batch_size, augment=augment, device=device)
     classifier = ImageClassifier(data, model, seed=seed, device=device, precision=precision, optimizer=optimizer)
     _report(classifier.find_lr(start_lr=start_lr, end_lr=end_lr, steps=steps), output, as_json)
 
@@ -135,12 +141,12 @@ def lr_find_text(
     """
     from rushlight.app.text_runs import TextSource
     from rushlight.data.tokenizers import TOKENIZERS
-    from rushlight.nn.language_models import LANGUAGE_MODELS
+    from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS
     from rushlight.tasks.language_model import LanguageModel
     from rushlight.training.optimizers import OPTIMIZERS
 
     options.check_name("--tokens", tokens, TOKENIZERS)
-    options.check_name("--model", model, LANGUAGE_MODELS)
+    options.check_name("--model", model, TRAINABLE_LANGUAGE_MODELS)
     options.check_name("--optimizer", optimizer, OPTIMIZERS)
     source = TextSource.of(
         text,
@@ -162,6 +168,8 @@ def _report(sweep: "LRSweep", picture: Path, as_json: bool) -> None:
     """Draw a sweep, and print what it suggests."""
     from rushlight.app import plots
 
+    if not is_writer():
+        return
     plots.save(sweep.plot(), picture)
     if as_json:
         print_json({"suggestion": sweep.suggestion, "lrs": sweep.lrs, "losses": sweep.losses, "picture": picture})

@@ -11,7 +11,7 @@ from rushlight.data.augmentation.geometry import (
     pad_and_crop,
 )
 from rushlight.data.augmentation.mixing import cutmix, mixup
-from rushlight.data.augmentation.presets import AUGMENTATIONS, PRESETS, mirrors, preset
+from rushlight.data.augmentation.presets import AUGMENTATIONS, PRESETS, mirrors, mixes, preset, reduced
 from rushlight.data.augmentation.transforms import (
     Affine,
     AlternatingFlip,
@@ -51,7 +51,9 @@ __all__ = [
     "flip_and_crop",
     "horizontal_flip",
     "mirrors",
+    "mixes",
     "mixup",
     "pad_and_crop",
     "preset",
+    "reduced",
 ]

@@ -105,3 +105,34 @@ def mirrors(augmentation: Augmentation | None) -> bool:
     if isinstance(augmentation, Compose):
         return any(mirrors(part) for part in augmentation.augmentations)
     return isinstance(augmentation, _MIRRORING)
+
+
+def reduced(augmentation: Augmentation | None, *, mirroring: bool, shifts: bool) -> Augmentation | None:
+    """The same augmentation without mirroring or without shifts; other changes stay.
+
+    Args:
+        augmentation: what there is.
+        mirroring: whether mirrored images may stay.
+        shifts: whether shifted ones may.
+    """
+    if augmentation is None or (mirroring and shifts):
+        return augmentation
+    if isinstance(augmentation, Compose):
+        kept = [reduced(part, mirroring=mirroring, shifts=shifts) for part in augmentation.augmentations]
+        return Compose([part for part in kept if part is not None])
+    if isinstance(augmentation, FlipAndCrop):
+        if mirroring:
+            return AlternatingFlip()
+        return PadAndCrop(augmentation.padding, augmentation.mode) if shifts else None
+    if isinstance(augmentation, PadAndCrop):
+        return augmentation if shifts else None
+    if isinstance(augmentation, _MIRRORING):
+        return augmentation if mirroring else None
+    return augmentation
+
+
+def mixes(augmentation: Augmentation | None) -> bool:
+    """Whether a sample also shows the next one of its batch; such an augmentation says so by an attribute `mixes`."""
+    if isinstance(augmentation, Compose):
+        return any(mixes(part) for part in augmentation.augmentations)
+    return bool(getattr(augmentation, "mixes", False))

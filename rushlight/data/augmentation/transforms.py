@@ -212,6 +212,8 @@ class Mixup(_Described):
         alpha: small values blend little, 1 draws every weight alike.
     """
 
+    mixes = True
+
     def __init__(self, classes: int, alpha: float = 0.2) -> None:
         self.classes = classes
         self.alpha = alpha
@@ -233,6 +235,8 @@ class CutMix(_Described):
         classes: how many classes there are.
         alpha: the share kept is drawn from Beta(alpha, alpha); 1, the paper's, draws every share alike.
     """
+
+    mixes = True
 
     def __init__(self, classes: int, alpha: float = 1.0) -> None:
         self.classes = classes

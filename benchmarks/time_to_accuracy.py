@@ -1,0 +1,192 @@
+"""Seconds of training until 80, 85, 88 and 90 % of CIFAR-10's test images are answered rightly: here and in peers.
+
+    python benchmarks/time_to_accuracy.py
+    python benchmarks/time_to_accuracy.py --only rushlight fastai --rounds 1
+
+The targets were fixed before anything was measured. No training is looked at on its way: each length of a fixed ladder
+is a training of its own, whose rates end where it ends, with other random numbers each round; it is measured on the
+10,000 test images once, at its end. The time to a target is that of the shortest training of which the median over the
+rounds reaches it. A way climbs until it has reached all targets or a step would take longer than `--most-minutes`.
+
+- Rushlight as a person types it: `train images cifar10 --minutes M`, which keeps 2,500 training images aside, and
+  `evaluate RUN --split test`; the seconds are those of the whole training, from its first step to the saved model;
+- fastai with `fit_one_cycle`, its own optimizer and smoothed loss, on its xresnet18 and on the widest net of its
+  lecture;
+- Lightning, Keras (on PyTorch) and a plain PyTorch script with one small residual net and one recipe (one cycle);
+- the published speed run (Muon, `speed_run.py`), also at half of its width, measured with six views as it has it.
+
+All peers train on all 50,000 images, decoded beforehand, in batches that are made as whole tensors, with convolutions
+in channels-last memory and, where the processor has it, in bfloat16; only their training is timed, after a warm-up.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from peer_environments import run_in
+from side_by_side import (
+    FOLDER,
+    Case,
+    Results,
+    Row,
+    add_arguments,
+    chosen,
+    let_peers_import_this_project,
+    markdown,
+    spread,
+)
+
+TARGETS = (0.80, 0.85, 0.88, 0.90)
+MINUTES = (0.5, 1, 2, 3, 5, 10, 20)
+EPOCHS = (1, 2, 3, 5, 8, 12, 18, 25)
+SPEED_RUN_EPOCHS = (2, 3, 4, 6, 8)
+QUICK_IMAGES, QUICK_MINUTES = 1000, 0.05
+ENVIRONMENTS = {
+    "fastai, xresnet18": "fastai",
+    "fastai, the lecture's widest net": "fastai",
+    "Lightning, small residual net": "lightning",
+    "Keras, small residual net": "keras",
+    "plain PyTorch, small residual net": "rushlight",
+    "speed run": "rushlight",
+    "speed run of half the width": "rushlight",
+}
+RUSHLIGHT = "Rushlight"
+LADDERS: dict[str, tuple[float, ...]] = {
+    RUSHLIGHT: MINUTES,
+    **{way: SPEED_RUN_EPOCHS if way.startswith("speed run") else EPOCHS for way in ENVIRONMENTS},
+}
+
+
+def trainings() -> dict[str, Callable[..., Any]]:
+    """For each peer a function from images, targets, epochs and seed to a trained module."""
+    import image_peers
+    import speed_run
+
+    def run_of(widths: tuple[int, int, int]) -> Callable[..., Any]:
+        return lambda images, targets, epochs, seed: speed_run.SixViews(
+            speed_run.train(images, targets, epochs, widths, seed)
+        )
+
+    return {
+        "fastai, xresnet18": image_peers.with_fastai(image_peers.xresnet18, 5e-3),
+        "fastai, the lecture's widest net": image_peers.with_fastai(image_peers.widest_of_the_lecture, 1e-2),
+        "Lightning, small residual net": image_peers.with_lightning,
+        "Keras, small residual net": image_peers.with_keras,
+        "plain PyTorch, small residual net": image_peers.with_plain,
+        "speed run": run_of((64, 256, 256)),
+        "speed run of half the width": run_of((32, 128, 128)),
+    }
+
+
+def here(way: str, epochs: int, seed: int, most: int | None) -> Row:
+    """Train a peer in this process, and measure it."""
+    from image_recipes import accuracy, decoded, normalised
+
+    data = decoded("cifar10", most)
+    images, targets = normalised(data["train_images"]), data["train_targets"]
+    train = trainings()[way]
+    train(images[:: len(images) // 512], targets[:: len(images) // 512], 1, seed)  # warm-up
+    started = time.perf_counter()
+    model = train(images, targets, epochs, seed)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "accuracy": accuracy(model, normalised(data["test_images"]), data["test_targets"])}
+
+
+def with_rushlight(minutes: float, seed: int, quick: bool) -> Row:
+    """The two commands."""
+    from command_line import rushlight
+
+    run = FOLDER / "time-to-accuracy" / f"{minutes:g}-minutes-seed-{seed}"
+    shutil.rmtree(run, ignore_errors=True)  # of an earlier, disturbed measurement
+    words = ["train", "images", "cifar10", "--minutes", f"{minutes:g}", "--seed", str(seed), "--no-report"]
+    rushlight(*words, *(["--train-images", str(QUICK_IMAGES)] if quick else []), "--output", str(run))
+    found = json.loads(rushlight("evaluate", str(run), "--split", "test", "--json"))
+    seconds = json.loads((run / "run.json").read_text())["seconds"]
+    return {"seconds": seconds, "accuracy": found["accuracy"]["value"]}
+
+
+def measured(case: Case, seed: int, quick: bool) -> Row:
+    """One training, in its environment."""
+    length = dict(case.on)["length"]
+    if case.way == RUSHLIGHT:
+        return with_rushlight(length, seed, quick)
+    words = ["--here", case.way, "--length", length, "--seed", seed, *["--quick"] * quick]
+    return run_in(ENVIRONMENTS[case.way], "time_to_accuracy.py", *words)
+
+
+def climb(results: Results, way: str, number: int, most_seconds: float, quick: bool) -> None:
+    """A round of a way: up its ladder, in later rounds as far as in the first."""
+    before: Row | None = None
+    for length in LADDERS[way]:
+        case = Case.of(way, length=length)
+        if number and not results.values(case, "seconds"):
+            return
+        if not number and before is not None:
+            expected = before["seconds"] * length / before["on"]["length"]
+            if before["accuracy"] >= max(TARGETS) or expected > most_seconds:
+                return
+        before = results.measured(case, number, lambda case=case: measured(case, number, quick))  # type: ignore[misc]
+        if before is None or quick:
+            return
+
+
+def time_to(results: Results, way: str, target: float) -> str:
+    """The time of the shortest training that reaches a target."""
+    for length in LADDERS[way]:
+        accuracies = results.values(Case.of(way, length=length), "accuracy")
+        if accuracies and median(accuracies) >= target:
+            return spread(results.values(Case.of(way, length=length), "seconds"), "{:,.0f}")
+    return "not reached" if any(row["way"] == way for row in results.rows) else "not measured"
+
+
+def table(results: Results, ways: list[str]) -> str:
+    """Times to the targets, and below them every training."""
+    head = ["way", *(f"s to {100 * target:.0f} %" for target in TARGETS)]
+    first = markdown(head, [[way, *(time_to(results, way, target) for target in TARGETS)] for way in ways])
+    lines = []
+    for way in ways:
+        for length in LADDERS[way]:
+            case = Case.of(way, length=length)
+            accuracies = [100 * value for value in results.values(case, "accuracy")]
+            if accuracies:
+                unit = "minutes" if way == RUSHLIGHT else "epochs"
+                seconds = spread(results.values(case, "seconds"), "{:,.0f}")
+                lines.append([way, f"{length:g} {unit}", seconds, f"{spread(accuracies)} %", str(len(accuracies))])
+    return first + "\n\n" + markdown(["way", "length", "seconds", "test accuracy", "runs"], lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--most-minutes", type=float, default=30, help="no training of a peer that would take longer")
+    parser.add_argument("--here", choices=ENVIRONMENTS, help="measure this one here and print JSON")
+    parser.add_argument("--length", type=int)
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args()
+    quick: bool = arguments.quick
+    if arguments.here:
+        most = QUICK_IMAGES if quick else None
+        print(json.dumps(here(arguments.here, arguments.length, arguments.seed, most)))
+        return
+    let_peers_import_this_project()
+    if quick:
+        LADDERS[RUSHLIGHT] = (QUICK_MINUTES,)
+    ways = chosen(LADDERS, arguments.only)
+    results = Results("time-to-accuracy", {}, arguments.again_if_busy, quick)
+    if any(way != RUSHLIGHT for way in ways):
+        from image_recipes import decoded
+
+        decoded("cifar10", QUICK_IMAGES if quick else None)  # for all of them, here and once
+    for number in range(1 if quick else arguments.rounds):
+        for way in ways if number % 2 == 0 else list(reversed(ways)):
+            climb(results, way, number, 60 * arguments.most_minutes, quick)
+    results.write_page(table(results, ways))
+
+
+if __name__ == "__main__":
+    main()

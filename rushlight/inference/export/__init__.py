@@ -1,0 +1,1 @@
+"""A trained model in a format that other programs run: see `export_model` in `rushlight.inference.export.exporting`."""
