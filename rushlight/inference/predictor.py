@@ -188,7 +188,7 @@ class Predictor:
 
         Args:
             batches: (images, targets) with normalised images (B, 3, H, W), for example `ImageData.valid`;
-                where they have a `mean` and `std` unlike the model's, the images are normalised anew.
+                where they have a `scaling` (mean and deviation) unlike the model's, the images are normalised anew.
             views: an entry of `tta.VIEWS`.
 
         Returns:
@@ -304,9 +304,10 @@ class Predictor:
 
     def _renormalisation(self, batches: Batches) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Scale and offset from the batches' normalisation to the model's; None where they are the same."""
-        mean, std = getattr(batches, "mean", None), getattr(batches, "std", None)
-        if mean is None or std is None or (tuple(mean) == self.mean and tuple(std) == self.std):
+        scaling = getattr(batches, "scaling", None)
+        if scaling is None or scaling == (self.mean, self.std):
             return None
+        mean, std = scaling
         scale = self._channels(std) / self._channels(self.std)
         return scale, (self._channels(mean) - self._channels(self.mean)) / self._channels(self.std)
 

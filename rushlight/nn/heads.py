@@ -49,7 +49,9 @@ class PooledHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def pool(self, feature_map: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, C), or (B, 2C) with the maxima after the averages."""
+        """(B, C, h, w) to (B, C), or (B, 2C) with the maxima after the averages; of a body in bfloat16 too, float32."""
+        if feature_map.dtype != torch.float64:
+            feature_map = feature_map.float()
         return average_and_max_pool(feature_map) if self.with_maximum else global_average_pool(feature_map)
 
     def forward_pooled(self, pooled: Tensor) -> Tensor:

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rushlight.data.batches import ImageBatches
 from rushlight.nn.backbones import BackboneClassifier
+from rushlight.nn.heads import PooledHead
 from rushlight.runtime.cache_limit import keep_within_limit, mark_used
 from rushlight.runtime.device import Precision
 from rushlight.runtime.distributed import leader_first
@@ -29,6 +30,7 @@ from rushlight.runtime.terminal import progress
 
 VERSION = 2  # of how features are computed and kept
 _IMAGES_AT_ONCE = 32  # maps of more leave the processor's caches
+_FEATURES_AT_ONCE = 4096
 View = int | Literal["as it is", "mirrored"]
 AS_IT_IS: Literal["as it is"] = "as it is"
 MIRRORED: Literal["mirrored"] = "mirrored"
@@ -54,16 +56,56 @@ def features_once(
     Raises:
         StorageError: the cache cannot be written.
     """
-    path = user_cache_folder() / "features" / f"{_key(model, batches, precision, view)}.npy"
+    path = _path(model, batches, precision, view)
     with leader_first(f"features/{path.stem}"):
-        with suppress(OSError, ValueError, EOFError):
-            kept: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            if len(kept) == batches.samples:
-                mark_used(path)
-                return kept
+        kept = _read(path, batches.samples)
+        if kept is not None:
+            return kept
         found = _kept(path, _computed(model, batches, device, precision, view), batches.samples)
         keep_within_limit()
         return found
+
+
+@torch.inference_mode()
+def outputs_from_kept(
+    model: nn.Module, batches: ImageBatches, device: torch.device, precision: Precision
+) -> Tensor | None:
+    """What a model says of every image of a part, from what is kept of its body; nothing is computed for it.
+
+    Args:
+        model: any.
+        batches: the part, taken as it is.
+        device: where to compute.
+        precision: of the model.
+
+    Returns:
+        (N, classes) float32 on the CPU; None where the model has no body and pooling head, or nothing is kept.
+    """
+    if not isinstance(model, BackboneClassifier) or not isinstance(model.head, PooledHead):
+        return None
+    features = _read(_path(model, batches, precision, AS_IT_IS), batches.samples)
+    if features is None:
+        return None
+    model.eval()
+    rows = []
+    for part in torch.arange(batches.samples).split(_FEATURES_AT_ONCE):
+        pooled = torch.from_numpy(np.ascontiguousarray(features[part.numpy()])).to(device)
+        with precision.autocast():
+            rows.append(model.head.forward_pooled(pooled).float().cpu())
+    return torch.cat(rows)
+
+
+def _path(model: BackboneClassifier, batches: ImageBatches, precision: Precision, view: View) -> Path:
+    return user_cache_folder() / "features" / f"{_key(model, batches, precision, view)}.npy"
+
+
+def _read(path: Path, count: int) -> np.ndarray | None:
+    with suppress(OSError, ValueError, EOFError):
+        kept: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(kept) == count:
+            mark_used(path)
+            return kept
+    return None
 
 
 @torch.inference_mode()
@@ -81,7 +123,7 @@ def _computed(
                 images = images.flip(3)
             with precision.autocast():
                 features = model.forward_features(images.contiguous(memory_format=torch.channels_last))
-            yield (features.half() if pool is None else pool(features.float())).cpu().numpy()
+            yield (features.half() if pool is None else pool(features)).cpu().numpy()
             shown.advance(len(rows))
 
 

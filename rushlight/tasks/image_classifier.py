@@ -20,6 +20,7 @@ from rushlight.inference.thresholds import best_thresholds
 from rushlight.runtime.device import select_device, select_precision
 from rushlight.runtime.errors import InputError
 from rushlight.tasks import fine_tuning, recipes
+from rushlight.tasks.features import outputs_from_kept
 from rushlight.tasks.image_recipe import AUTO, ImageRecipe
 from rushlight.tasks.objectives import LossSettings
 from rushlight.training.callbacks import Callback
@@ -369,14 +370,18 @@ class ImageClassifier:
     def _outputs_on_valid(self, valid: ImageBatches) -> tuple[Tensor, Tensor]:
         """The outputs for every validation image as the network gives them, and the targets.
 
-        They are kept until the weights change: calibrating and measuring take one pass over the images.
+        They are kept until the weights change: calibrating and measuring take one pass over the images, and none where
+        the head was learned from features of these images.
         """
         model = self.learner.model
         weights = tuple((tensor.data_ptr(), tensor._version) for tensor in [*model.parameters(), *model.buffers()])
         if self._on_valid is None or self._on_valid[0] != weights:
-            plain = self.predictor()
-            plain.calibration = Calibration()
-            self._on_valid = (weights, *plain.logits(valid.as_they_are()))
+            outputs, targets = outputs_from_kept(model, valid, self.device, self.precision), valid.targets.cpu()
+            if outputs is None:
+                plain = self.predictor()
+                plain.calibration = Calibration()
+                outputs, targets = plain.logits(valid.as_they_are())
+            self._on_valid = (weights, outputs, targets)
         return self._on_valid[1:]
 
     def calibrate(self, choose_thresholds: bool = False) -> Calibration:

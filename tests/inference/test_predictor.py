@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from rushlight.data.batches import ImageBatches
 from rushlight.inference import Predictor, load_classifier, save_classifier
 from rushlight.inference.calibration import Calibration
 from rushlight.nn.models import MODELS, build_model
@@ -223,13 +224,8 @@ def normalised(pixels, mean, std):
     return (images - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
 
-class Batches(list):
-    """Batches that say how they were normalised, as `ImageBatches` do."""
-
-    def __init__(self, pixels, targets, mean, std):
-        images = normalised(pixels, mean, std)
-        super().__init__(zip(images.split(4), targets.split(4), strict=True))
-        self.mean, self.std = mean, std
+def batches_of(pixels, targets, mean, std):
+    return ImageBatches(pixels, targets, mean, std, batch_size=4, device="cpu")
 
 
 @pytest.fixture
@@ -240,7 +236,7 @@ def pixels():
 def test_logits_are_the_models_own(saved, pixels):
     path, model = saved
     predictor = Predictor.load(path, device="cpu", precision="float32")
-    batches = Batches(pixels, torch.arange(10) % 3, predictor.mean, predictor.std)
+    batches = batches_of(pixels, torch.arange(10) % 3, predictor.mean, predictor.std)
     logits, targets = predictor.logits(batches)
     with torch.no_grad():
         expected = model(normalised(pixels, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
@@ -251,8 +247,8 @@ def test_logits_are_the_models_own(saved, pixels):
 def test_batches_normalised_otherwise_get_the_same_answers(saved, pixels):
     predictor = Predictor.load(saved[0], device="cpu", precision="float32")
     targets = torch.zeros(10, dtype=torch.int64)
-    own = Batches(pixels, targets, predictor.mean, predictor.std)
-    other = Batches(pixels, targets, (0.1, 0.2, 0.9), (0.5, 0.6, 0.7))
+    own = batches_of(pixels, targets, predictor.mean, predictor.std)
+    other = batches_of(pixels, targets, (0.1, 0.2, 0.9), (0.5, 0.6, 0.7))
     assert torch.allclose(predictor.logits(own)[0], predictor.logits(other)[0], atol=1e-4)
 
 
@@ -260,7 +256,7 @@ def test_batches_normalised_otherwise_get_the_same_answers(saved, pixels):
 def test_evaluation_judges_what_prediction_answers(saved, pixels, tta):
     predictor = Predictor.load(saved[0], device="cpu", precision="float32")
     targets = torch.arange(10) % 3
-    evaluation = predictor.evaluate(Batches(pixels, targets, predictor.mean, predictor.std), "test", tta=tta)
+    evaluation = predictor.evaluate(batches_of(pixels, targets, predictor.mean, predictor.std), "test", tta=tta)
     answers = predictor.predict(pixels, tta=tta)
     assert [predictor.classes[index] for index in evaluation.predictions] == [answer.label for answer in answers]
     assert evaluation.probabilities.max(1) == pytest.approx([answer.probability for answer in answers], abs=1e-5)

@@ -94,6 +94,20 @@ def test_features_once_and_the_body_every_epoch_learn_the_same(data):
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.02)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_measuring_after_features_asks_the_body_no_more_and_says_what_the_model_says(data, precision):
+    classifier = ImageClassifier(data, device="cpu", precision=precision).fit_head()
+    passes = []
+    watch = classifier.learner.model.body.register_forward_hook(lambda *_: passes.append(1))
+    classifier.calibrate()
+    evaluation = classifier.evaluate()
+    watch.remove()
+    assert not passes
+    expected, _ = classifier.predictor().logits(classifier.data.valid.as_they_are())
+    tolerance = 1e-5 if precision == "float32" else 0.05  # of numbers of 8 bits up to 4
+    np.testing.assert_allclose(evaluation.probabilities, expected.softmax(1), atol=tolerance, rtol=0)
+
+
 def _arrays(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
     parts = [data.part(name) for name in ("train", "valid")]
     pixels = [part.pixels(range(part.samples)) for part in parts]
