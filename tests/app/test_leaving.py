@@ -13,6 +13,8 @@ from rushlight.app.cli import main
 @pytest.fixture(autouse=True)
 def handlers_before() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A shell that starts something behind itself lets it ignore Ctrl-C, and this process would then never hear of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
