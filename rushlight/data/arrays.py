@@ -20,13 +20,15 @@ def check_images(images: np.ndarray, what: str = "images") -> np.ndarray:
         what: what to call them in an error.
 
     Raises:
-        InputError: wrong type or shape.
+        InputError: wrong type or shape, or none.
     """
     images = np.asarray(images)
+    if not images.size:
+        raise InputError(f"{what} have the shape {images.shape}: there is nothing in them")
     if images.dtype != np.uint8:
         raise InputError(f"{what} must be uint8, 0 to 255, not {images.dtype}; scale and convert them first")
     channels_last = images.ndim == 4 and images.shape[-1] in (1, 3, 4)
-    if not (images.ndim == 3 or channels_last) or 0 in images.shape:
+    if not (images.ndim == 3 or channels_last):
         raise InputError(
             f"{what} must have the shape (N, H, W) or (N, H, W, C) with C of 1, 3 or 4, not {images.shape}"
         )

@@ -75,7 +75,7 @@ def validation_rows(kind: TargetKind, targets: np.ndarray, options: ImageOptions
     names = [str(i) for i in range(len(targets))]
     chosen = kind.choose_validation(kind.of_array(targets), names, fraction, options.seed_of_split)
     if not chosen:
-        raise InputError("no class has two images, so none can be kept to validate on; add images or use fit_all")
+        raise InputError(f"{kind.too_few}, so none can be kept to validate on; add images or use fit_all")
     return np.array(chosen, np.int64)
 
 

@@ -139,7 +139,7 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
         seed: which images.
 
     Raises:
-        InputError: the fraction is not between 0 and 1, no class has two images, or there is nothing to learn.
+        InputError: the fraction is not between 0 and 1, there are too few images, or there is nothing to learn.
     """
     if not 0 <= fraction < 1:
         raise InputError(f"a validation fraction of {fraction:g} is not between 0 and 1; 0.2 is usual")
@@ -153,7 +153,7 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
     chosen = set(kind.choose_validation(targets, names, fraction, seed))
     if not chosen:
         raise InputError(
-            f"'{root}': no class has two images, so none can be kept to validate on; add images or use --fit-all"
+            f"'{root}': {kind.too_few}, so none can be kept to validate on; add images or use --fit-all"
         )
     total = len(trained)
     capped = " (at most that many: more would cost training images and tell little)"

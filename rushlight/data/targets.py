@@ -29,11 +29,19 @@ Target = int | tuple[float, ...]
 
 
 class TargetKind(Protocol):
-    """How one kind of target is kept, split, drawn, counted and said."""
+    """How one kind of target is kept, split, drawn, counted and said.
+
+    Attributes:
+        name: of the kind.
+        split_rule: how a validation part is chosen, in words.
+        draw_rule: how some of many are chosen, in words.
+        too_few: what is so where none can be set aside, in words.
+    """
 
     name: str
     split_rule: str
     draw_rule: str
+    too_few: str
 
     def array(self, targets: Sequence[Target], names: Sequence[str]) -> np.ndarray:
         """The targets of many files as an array, one row each."""
@@ -72,6 +80,7 @@ class OneLabel:
     name = "label"
     split_rule = "stratified by class"
     draw_rule = "by class"
+    too_few = "no class has two images"
 
     def array(self, targets: Sequence[Target], names: Sequence[str]) -> np.ndarray:
         return np.array(targets, np.int64).reshape(len(targets))
@@ -112,6 +121,7 @@ class SeveralLabels:
     name = "labels"
     split_rule = "so that each label has its share"
     draw_rule = "with one for each label at least"
+    too_few = "no label is on two images"
 
     def array(self, targets: Sequence[Target], names: Sequence[str]) -> np.ndarray:
         matrix = np.zeros((len(targets), len(names)), np.float32)
@@ -134,6 +144,8 @@ class SeveralLabels:
         counts = counted(map(_several, targets))  # type: ignore[arg-type]
         single = [name for label, name in enumerate(names) if counts[label] == 1]
         always = [name for label, name in enumerate(names) if counts[label] == len(targets)]
+        if not names or not counts:
+            raise InputError("no training image has a label, so there is nothing to tell apart; give some their labels")
         if len(always) == len(names):
             raise InputError(f"every training image has the labels {listed(always)}, so there is nothing to tell apart")
         notes = []
@@ -163,6 +175,7 @@ class Numbers:
     name = "number"
     split_rule = "drawn at random"
     draw_rule = "drawn at random"
+    too_few = "there is one image"
 
     def array(self, targets: Sequence[Target], names: Sequence[str]) -> np.ndarray:
         return np.array(targets, np.float32).reshape(len(targets), len(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,6 @@ class Learner:
         row: of the running epoch.
         history: rows of all epochs.
         stop: set it to end training after the running step.
-        evaluation_seconds: how long measuring the validation part took last.
     """
 
     def __init__(
@@ -143,7 +143,12 @@ class Learner:
         self._plan_now = Plan(steps=1)
         self._ends: list[float] = []
         self._first_step = self._validations = 0
-        self.evaluation_seconds = 0.0
+        self._evaluation_times: list[float] = []
+
+    @property
+    def evaluation_seconds(self) -> float:
+        """How long measuring the validation part takes: the median of the last three times; 0 before the first."""
+        return statistics.median(self._evaluation_times) if self._evaluation_times else 0.0
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -446,6 +451,7 @@ class Learner:
         Raises:
             InputError: there is no validation part.
         """
+        is_own_part = batches is None
         batches = self.data.valid if batches is None else part_of_rank(batches)
         if batches is None:
             raise InputError("there is no validation part to measure on; give batches")
@@ -468,7 +474,8 @@ class Learner:
         for metric in self.metrics if distributed.ranks() > 1 else ():
             metric.add_up()  # type: ignore[attr-defined]
         result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
-        self.evaluation_seconds = time.perf_counter() - started
+        if is_own_part:
+            self._evaluation_times = [*self._evaluation_times[-2:], time.perf_counter() - started]
         return result
 
     def find_lr(

@@ -42,7 +42,7 @@ def learner_state(learner: Learner) -> dict[str, Any]:
         "first_step": learner._first_step,
         "ends": learner._ends,
         "validations": learner._validations,
-        "evaluation_seconds": learner.evaluation_seconds,
+        "evaluation_times": learner._evaluation_times,
         "callbacks": {name: state for name, callback in _named(learner) if (state := callback.state_dict())},
         **own,
         **({"ranks": nested.of_all(own)} if distributed.ranks() > 1 else {}),
@@ -99,7 +99,7 @@ def _load(learner: Learner, saved: dict[str, Any]) -> None:
     learner.row = learner.history.rows[-1] if learner.history.rows else {}
     learner._plan_now.load_state_dict(saved["plan"])
     learner._first_step, learner._ends = saved["first_step"], list(saved["ends"])
-    learner._validations, learner.evaluation_seconds = saved["validations"], saved["evaluation_seconds"]
+    learner._validations, learner._evaluation_times = saved["validations"], list(saved["evaluation_times"])
     learner._pass = None if saved["pass"] is None else Pass.from_state_dict(on_device["pass"])
     if learner._pass is not None:
         learner._begin_pass(learner.data.train)

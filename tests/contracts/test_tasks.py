@@ -38,6 +38,13 @@ def refused(make: Any) -> str:
     return message
 
 
+def assert_speaks_of(kind: Any, message: str) -> None:
+    """A refusal is one line, and speaks of classes only where there are some."""
+    assert message
+    assert "\n" not in message
+    assert "class" not in message or kind == KINDS["images, a class"]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(kind: Any, tmp_path: Path) -> None:
     data = kind.data(tmp_path)
     first, again, other = (weights_of(kind.task(data, seed=seed).fit(steps=STEPS)) for seed in (1, 1, 2))
@@ -83,14 +90,16 @@ def test_what_is_measured_has_an_interval_and_says_on_how_many(kind: Any, tmp_pa
 
 
 def test_data_without_anything_in_it_are_refused(kind: Any, tmp_path: Path) -> None:
-    refused(lambda: kind.data(tmp_path, samples=0))
+    assert_speaks_of(kind, refused(lambda: kind.data(tmp_path, samples=0)))
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 6])
 def test_very_little_data_are_learned_or_refused(kind: Any, tmp_path: Path, samples: int) -> None:
     try:
         data = kind.data(tmp_path, samples=samples)
-    except InputError:
+    except InputError as refusal:
+        assert samples < 4, f"{samples} are enough to train on some and to validate on another, but: {refusal}"
+        assert_speaks_of(kind, str(refusal))
         return
     task = kind.task(data).fit(steps=STEPS)
     assert all(tensor.isfinite().all() for tensor in weights_of(task).values() if tensor.is_floating_point())
@@ -101,7 +110,8 @@ def test_very_little_data_are_learned_or_refused(kind: Any, tmp_path: Path, samp
 def test_data_with_nothing_to_tell_apart_are_learned_or_refused(kind: Any, tmp_path: Path) -> None:
     try:
         data = kind.data_of_one(tmp_path)
-    except InputError:
+    except InputError as refusal:
+        assert_speaks_of(kind, str(refusal))
         return
     task = kind.task(data).fit(steps=STEPS)
     assert math.isfinite(task.evaluate().loss.value)
