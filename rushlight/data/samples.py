@@ -152,9 +152,7 @@ def with_validation(scan: Scan, root: Path, fraction: float, seed: int) -> Scan:
     targets = [sample.target if sample.part == "train" else None for sample in scan.samples]
     chosen = set(kind.choose_validation(targets, names, fraction, seed))
     if not chosen:
-        raise InputError(
-            f"'{root}': {kind.too_few}, so none can be kept to validate on; add images or use --fit-all"
-        )
+        raise InputError(f"'{root}': {kind.too_few}, so none can be kept to validate on; add images or use --fit-all")
     total = len(trained)
     capped = " (at most that many: more would cost training images and tell little)"
     notes.append(

@@ -143,12 +143,18 @@ class Learner:
         self._plan_now = Plan(steps=1)
         self._ends: list[float] = []
         self._first_step = self._validations = 0
-        self._evaluation_times: list[float] = []
+        self._evaluation_times: list[tuple[int | None, float]] = []  # size of the images, and seconds
 
     @property
     def evaluation_seconds(self) -> float:
-        """How long measuring the validation part takes: the median of the last three times; 0 before the first."""
-        return statistics.median(self._evaluation_times) if self._evaluation_times else 0.0
+        """How long measuring the validation part takes; 0 before the first time.
+
+        The median of the last three times, of those that had images as large as the last.
+        """
+        if not self._evaluation_times:
+            return 0.0
+        last_size, _ = self._evaluation_times[-1]
+        return statistics.median(seconds for size, seconds in self._evaluation_times if size == last_size)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -475,7 +481,8 @@ class Learner:
             metric.add_up()  # type: ignore[attr-defined]
         result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
         if is_own_part:
-            self._evaluation_times = [*self._evaluation_times[-2:], time.perf_counter() - started]
+            measured = getattr(batches, "image_size", None), time.perf_counter() - started
+            self._evaluation_times = [*self._evaluation_times[-2:], measured]
         return result
 
     def find_lr(

@@ -99,7 +99,8 @@ def _load(learner: Learner, saved: dict[str, Any]) -> None:
     learner.row = learner.history.rows[-1] if learner.history.rows else {}
     learner._plan_now.load_state_dict(saved["plan"])
     learner._first_step, learner._ends = saved["first_step"], list(saved["ends"])
-    learner._validations, learner._evaluation_times = saved["validations"], list(saved["evaluation_times"])
+    learner._validations = saved["validations"]
+    learner._evaluation_times = [(size, seconds) for size, seconds in saved["evaluation_times"]]
     learner._pass = None if saved["pass"] is None else Pass.from_state_dict(on_device["pass"])
     if learner._pass is not None:
         learner._begin_pass(learner.data.train)

@@ -1,6 +1,7 @@
 """The loop: equal to plain PyTorch, hooks in their place, lengths kept, nothing trained on a loss that is no number."""
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -137,6 +138,39 @@ def test_a_time_limit_covers_training_and_validation_and_anneals_to_its_end():
     assert recorder.rates[0][0] == pytest.approx(1e-3, rel=0.1)
     assert recorder.rates[-1][0] < 0.25 * recorder.rates[0][0]
     assert "accuracy" in learner.history.rows[-1]
+
+
+class Slowed:
+    """Batches that each pass takes some time more for: the next one's, from a list."""
+
+    def __init__(self, batches, seconds: list[float]) -> None:
+        self.batches, self.seconds = batches, list(seconds)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        time.sleep(self.seconds.pop(0))
+        return iter(self.batches)
+
+
+def test_one_slow_validation_does_not_decide_how_long_they_take_nor_does_measuring_something_else():
+    train, valid = digits()
+    learner = make_learner(data=(train, Slowed(valid, [0.0, 0.0, 2.0])))
+    assert learner.evaluation_seconds == 0
+    for _ in range(3):
+        learner.validate()
+    learner.validate(Slowed(valid, [2.0]))
+    assert 0 < learner.evaluation_seconds < 1
+
+
+def test_with_larger_images_the_time_of_a_validation_is_that_of_the_larger_ones():
+    train, valid = digits()
+    slowed = Slowed(valid, [0.0, 0.0, 0.5])
+    learner = make_learner(data=(train, slowed))
+    for slowed.image_size in (8, 8, 16):
+        learner.validate()
+    assert learner.evaluation_seconds >= 0.5
 
 
 @pytest.mark.parametrize("lengths", [{}, {"epochs": 0}, {"steps": -1}, {"minutes": 0.0}])
