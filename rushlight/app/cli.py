@@ -34,6 +34,7 @@ from rushlight.app.resume_options import ResumableCommand
 from rushlight.app.study_options import NOT_OF_A_STUDY
 from rushlight.runtime.distributed import started_processes
 from rushlight.runtime.errors import Interrupted, RushlightError
+from rushlight.runtime.guarded_stream import guard_terminals
 from rushlight.runtime.stop_signals import leave_on_signals, signal_left_on
 from rushlight.runtime.waiting import let_threads_sleep_if_busy
 from rushlight.version import __version__
@@ -139,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         leave_on_signals()
         if isinstance(sys.stdout, TextIOWrapper):  # a file name may hold what the terminal cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
+        guard_terminals()
         let_threads_sleep_if_busy()
     command = typer.main.get_command(build_app())
     try:

@@ -14,6 +14,7 @@ from rushlight.app import plots
 from rushlight.inference.evaluation import Evaluation
 from rushlight.inference.labels_evaluation import LabelsEvaluation
 from rushlight.inference.number_evaluation import NumberEvaluation, in_its_unit
+from rushlight.runtime.figures import as_written
 
 _LABELS_DRAWN = 40
 _COLUMNS_DRAWN = 6
@@ -66,7 +67,7 @@ def label_scores(evaluation: LabelsEvaluation) -> Figure:
     axes.errorbar(values, places, xerr=[low, high], fmt="o", color="tab:blue", capsize=3, label="the model")
     guessing = [score.support / evaluation.n for score in scores]
     axes.plot(guessing, places, "|", color="0.4", markersize=11, label="guessing: the part that has the label")
-    axes.set_yticks(places, [f"{plots.shortened(score.name, 24)} ({score.support:,})" for score in scores])
+    axes.set_yticks(places, [f"{as_written(plots.shortened(score.name, 24))} ({score.support:,})" for score in scores])
     axes.set(xlim=(-0.02, 1.02), xlabel="average precision", ylim=(-0.6, len(scores) - 0.4))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.set_title(f"{evaluation.n:,} images, mean {100 * evaluation.mean_average_precision.value:.1f} %")
@@ -96,7 +97,7 @@ def predicted_numbers(evaluation: NumberEvaluation) -> Figure:
         axes.plot(ends, ends, color="0.6", linestyle="--", linewidth=1)
         axes.plot(truth, answer, ".", color="tab:blue", alpha=0.6 if len(truth) < 1000 else 0.2)
         axes.set(xlim=ends, ylim=ends, aspect="equal")
-        axes.set_xlabel(f"{score.name}, what is right", parse_math=False)
+        axes.set_xlabel(f"{as_written(score.name)}, what is right")
         axes.set_ylabel("answer of the model")
         axes.set_title(
             f"mean absolute error {in_its_unit(score.mean_absolute_error).partition(' (')[0]}, "

@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from rushlight.data.show import image_grid
 from rushlight.inference.evaluation import Evaluation
+from rushlight.runtime.figures import as_written, png_of
 from rushlight.runtime.files import atomic_write_bytes
 from rushlight.studies.data_curve import DataCurve
 
@@ -29,12 +30,7 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    from io import BytesIO
-
-    picture = BytesIO()
-    # Tight: the constrained layout cuts the outer label off where long names stand beside a square picture.
-    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
-    atomic_write_bytes(path, picture.getvalue())
+    atomic_write_bytes(path, png_of(figure, DOTS_PER_INCH))
 
 
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -57,7 +53,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     axes.set(xlabel="answer of the model", ylabel="true class")
     axes.set_title(f"{int(counts.sum()):,} images, {100 * np.trace(counts) / max(1, counts.sum()):.1f} % right")
     if count <= _NAMES_UP_TO:
-        names = [shortened(name, 18) for name in classes]
+        names = [as_written(shortened(name, 18)) for name in classes]
         long = _INCHES_A_LETTER * max(map(len, names), default=0) > (side - 1.6) / count
         axes.set_xticks(range(count), names, rotation=45 if long else 0, ha="right" if long else "center",
                         rotation_mode="anchor" if long else "default")  # fmt: skip
@@ -173,7 +169,7 @@ def coloured_text(tokens: Sequence[str], losses: np.ndarray, width: int = 80) ->
     for row, line in enumerate(lines):
         for column, (character, loss) in enumerate(line):
             colour = "white" if loss > 0.75 * high else "black"
-            axes.text(column, row, character.replace("$", "\\$"), ha="center", va="center", fontsize=8,
+            axes.text(column, row, as_written(character), ha="center", va="center", fontsize=8,
                       family="monospace", color=colour)  # fmt: skip
     figure.colorbar(picture, ax=axes, fraction=0.03, label="surprise, in nats")
     return figure

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight.runtime.files import to_json_value
+from rushlight.runtime.guarded_stream import printable, unguarded
 
 
 def print_json(value: Any) -> None:
@@ -32,6 +33,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False).print(table)
+    Console(file=unguarded(sys.stdout), width=width, highlight=False).print(table)

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rushlight.runtime.figures import as_written
 from rushlight.runtime.measured import Measured
 from rushlight.studies.ablation import AblationResult, Row
 
@@ -30,7 +31,7 @@ def picture(result: AblationResult) -> Figure:
             _points(differences, [d * quantity.scale for d in row.comparison.differences.values()], place, colour)
             _interval(differences, row.comparison.difference, quantity.scale, place, colour)
     differences.axvline(0, color="black", linewidth=0.8)
-    values.set_yticks(range(len(rows)), [row.variation.label for row in rows])
+    values.set_yticks(range(len(rows)), [as_written(row.variation.label) for row in rows])
     values.set_ylim(len(rows) - 0.5, -0.5)
     unit = "%" if quantity.scale == 100 else quantity.unit
     values.set_xlabel(f"{quantity.name.replace('_', ' ')} ({unit}), mean with 95 % interval", fontsize=9)
@@ -38,13 +39,14 @@ def picture(result: AblationResult) -> Figure:
     comparisons = len(rows) - 1
     together = f", together 95 % for {comparisons}" if comparisons > 1 else ", 95 % interval"
     differences.set_xlabel(
-        f"difference from {rows[0].variation.label} ({quantity.unit}{together}; {direction})", fontsize=9
+        f"difference from {as_written(rows[0].variation.label)} ({quantity.unit}{together}; {direction})", fontsize=9
     )
     for axes in (values, differences):
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(
-        f"{result.data}: {result.measured_on}, {len(result.seeds)} seed{'s' * (len(result.seeds) > 1)}", fontsize=10
+        f"{as_written(result.data)}: {result.measured_on}, {len(result.seeds)} seed{'s' * (len(result.seeds) > 1)}",
+        fontsize=10,
     )
     return figure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,7 +225,7 @@ class StudiedTraining:
 def _folder_name(cell: Cell) -> str:
     """A name for people, and where it would be long one that is still unlike all others."""
     name = plain_name(cell.label)
-    return name if len(name) < 50 else f"{name[:40]}-{hashlib.sha256(cell.label.encode()).hexdigest()[:8]}"
+    return name if len(name) < 50 else f"{name[:40]}-{hashlib.sha256(os.fsencode(cell.label)).hexdigest()[:8]}"
 
 
 def _as_flag(name: str, value: str) -> bool:

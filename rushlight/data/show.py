@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rushlight.runtime.figures import as_written
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -35,5 +37,5 @@ def image_grid(images: np.ndarray, titles: Sequence[str], columns: int | None = 
         axes.set_axis_off()
         if i < count:
             axes.imshow(images[i][..., :3], interpolation="nearest")
-            axes.set_title(titles[i], fontsize=8, parse_math=False)  # a class may be called "$5"
+            axes.set_title(as_written(titles[i]), fontsize=8)
     return figure

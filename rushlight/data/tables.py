@@ -286,7 +286,7 @@ def _read_text(csv_path: Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(
             f"the table '{csv_path}' is not UTF-8 (byte {data[error.start]:#04x} at offset {error.start}); "
-            "save it as UTF-8"
+            "save it as UTF-8, and rename files whose names are not"
         ) from None
 
 

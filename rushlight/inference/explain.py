@@ -25,6 +25,7 @@ from rushlight.inference.inputs import Source, list_sources, read_picture, squar
 from rushlight.inference.predictions import Skipped
 from rushlight.inference.predictor import Predictor
 from rushlight.runtime.errors import InputError, nearest_name
+from rushlight.runtime.figures import png_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,11 +114,7 @@ class Explanation:
         }
 
     def _repr_png_(self) -> bytes:
-        from io import BytesIO
-
-        picture = BytesIO()
-        self.figure().savefig(picture, format="png", dpi=100)
-        return picture.getvalue()
+        return png_of(self.figure(), 100)
 
 
 @dataclass(frozen=True)

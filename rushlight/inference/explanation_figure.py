@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rushlight.inference.class_maps import METHOD_NAMES
+from rushlight.runtime.figures import as_written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,10 +37,10 @@ def explanation_figure(explanation: Explanation, closer: Explanation | None = No
     for place in axes:
         place.set_axis_off()
     axes[0].imshow(explanation.pixels)
-    axes[0].set_title(_answer(explanation), fontsize=9, parse_math=False)
+    axes[0].set_title(as_written(_answer(explanation)), fontsize=9)
     heat = _over(axes[1], explanation)
     method = METHOD_NAMES[explanation.method]
-    axes[1].set_title(f"{explanation.evidence}\n({method})", fontsize=9, parse_math=False)
+    axes[1].set_title(as_written(f"{explanation.evidence}\n({method})"), fontsize=9)
     bar = figure.colorbar(heat, ax=axes[1], fraction=0.046, ticks=[0, 1])
     bar.ax.set_yticklabels(["nothing", "most"])
     if closer is not None:
@@ -50,7 +51,7 @@ def explanation_figure(explanation: Explanation, closer: Explanation | None = No
         _over(axes[2], closer)
         agrees = explanation.prediction.agrees(closer.prediction, explanation.label)
         verdict = "a closer look agrees" if agrees else "a closer look disagrees"
-        axes[2].set_title(f"{verdict}:\n{_answer(closer)}", fontsize=9, parse_math=False)
+        axes[2].set_title(as_written(f"{verdict}:\n{_answer(closer)}"), fontsize=9)
     return figure
 
 
@@ -71,7 +72,7 @@ def heat_grid(explanations: list[Explanation], titles: list[str], columns: int =
         place.set_axis_off()
         if number < len(explanations):
             _over(place, explanations[number])
-            place.set_title(titles[number], fontsize=8, parse_math=False)
+            place.set_title(as_written(titles[number]), fontsize=8)
     return figure
 
 

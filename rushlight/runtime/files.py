@@ -58,8 +58,15 @@ def atomic_write_bytes(path: str | Path, data: bytes, keep_as: str | Path | None
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
-    """Write a text file as UTF-8, atomically; see `atomic_write_bytes`."""
-    atomic_write_bytes(path, text.encode("utf-8"))
+    """Write a text file as UTF-8, atomically; see `atomic_write_bytes`.
+
+    A file name may hold bytes that are no text; as Python does, they are written as they were.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which no file name holds, but JSON may
+        data = text.encode("utf-8", "backslashreplace")
+    atomic_write_bytes(path, data)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rushlight.runtime.distributed import is_writer
+from rushlight.runtime.guarded_stream import unguarded
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -186,4 +187,4 @@ def _rich_progress(unit: str) -> "RichProgress":
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     columns += [TextColumn(unit)] if unit else []
     columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
-    return RichProgress(*columns, console=Console(stderr=True))
+    return RichProgress(*columns, console=Console(file=unguarded(sys.stderr)))

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rushlight.runtime.distributed import is_writer
+from rushlight.runtime.guarded_stream import unguarded
 from rushlight.runtime.measured import Measured
 from rushlight.training.callbacks import Callback
 
@@ -30,7 +31,7 @@ class ShowProgress(Callback):
     def fit_start(self, learner: Learner) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(file=unguarded(sys.stderr), highlight=False, soft_wrap=True)
         self._started = time.monotonic()
         self._last_line = -SECONDS_BETWEEN_LINES
         self._last_update = 0.0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rushlight.app import runs
 from rushlight.runtime.checkpoint import read_checkpoint
@@ -23,6 +24,7 @@ from rushlight.training.callbacks import Callback
 from rushlight.training.learner import Learner
 from rushlight.training.resuming import Resumable
 from tests.app.conftest import Rushlight
+from tests.terminals import on_terminal
 
 IMAGES = ("--epochs", "3", "--model", "conv_layers", "--size", "32", "--batch-size", "4")
 SMALL_DISK = 8_000_000  # bytes
@@ -221,3 +223,44 @@ def test_memory_that_ends_in_mid_run_leaves_the_work_so_far_to_smaller_batches(
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (facts["arguments"]["batch_size"], facts["arguments"]["accumulate"]) == (4, 4)
+
+
+def test_names_that_are_formulas_or_no_text_go_through_every_command(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name, grey in ((b"$x^$", 40), (b"caf\xe9", 120), ("\u732b\u202e".encode(), 200)):
+        place = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))  # noqa: PTH118
+        try:
+            place.mkdir(parents=True)
+        except OSError:
+            pytest.skip("this file system takes no names that are not UTF-8")
+        for number in range(4):
+            Image.new("L", (8, 8), grey + number).save(place / os.fsdecode(b"%d\xff$.png" % number))
+    commands = [
+        ["train", "images", "photos", *IMAGES, "--output", "run"],
+        ["evaluate", "run"],
+        ["predict", "run", "photos"],
+        ["explain", "run", "photos/$x^$", "--output", "why"],
+        ["check", "photos", "--output", "checked"],
+        ["export", "run", "--to", "onnx", "--output", "model.onnx"],
+    ]
+    # In one process, as they are quick and the imports are not; with streams as the program has them.
+    program = "import json, sys; from rushlight.app.cli import main; sys.stdout.reconfigure(errors='backslashreplace')"
+    program += "; print([main(words) for words in json.loads(sys.argv[1])])"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.stdout.decode().splitlines()[-1:] == [str([0] * len(commands))], ended.stderr.decode()
+
+
+def test_what_a_stranger_calls_a_class_commands_the_terminal_nothing(rushlight: Rushlight, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name, grey in (("cat\x1b]0;owned\x07", 40), ("dog", 200)):
+        (folder / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), grey + number).save(folder / name / f"{number}\x1b[2J.png")
+    rushlight("train", "images", folder, *IMAGES, "--no-report", "--output", "run")
+    _, shown = on_terminal(["-m", "rushlight.app.cli", "predict", "run", str(folder)], both=True)
+    assert r"cat\x1b]0;owned\x07" in shown
+    assert r"0\x1b[2J.png" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

@@ -51,7 +51,7 @@ def test_most_wrong_shows_truth_answer_and_certainty(count: int, tmp_path: Path)
     plots.save(figure, tmp_path / "wrong.png")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == count
-    assert all("cat" in title and "$dog$" in title and "99 %" in title for title in titles)
+    assert all("cat" in title and r"\$dog\$" in title and "99 %" in title for title in titles)
 
 
 def test_drawing_leaves_no_figure_behind_in_pyplot() -> None:

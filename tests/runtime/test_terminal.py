@@ -1,6 +1,5 @@
 """Progress: a bar in a terminal, lines in a file, nothing for short work, and never a word on stdout."""
 
-import os
 import subprocess
 import sys
 import types
@@ -8,6 +7,7 @@ import types
 import pytest
 
 from rushlight.runtime import terminal
+from tests.terminals import on_terminal
 
 WORK = """
 import time
@@ -29,27 +29,7 @@ def run_piped(seconds: float) -> subprocess.CompletedProcess[str]:
 
 def run_in_terminal(seconds: float, **environment: str) -> tuple[str, str]:
     """Standard output and what a real terminal on stderr received."""
-    pty = pytest.importorskip("pty")
-    reading, writing = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORK.format(seconds=seconds)],
-        stdout=subprocess.PIPE,
-        stderr=writing,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
-    )
-    os.close(writing)
-    shown = b""
-    while True:
-        try:
-            received = os.read(reading, 4096)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not received:
-            break
-        shown += received
-    output, _ = process.communicate()
-    os.close(reading)
-    return output.decode(), shown.decode()
+    return on_terminal(["-c", WORK.format(seconds=seconds)], **environment)
 
 
 def test_piped_work_ends_with_one_line_on_stderr():

@@ -9,9 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from rushlight.runtime.figures import png_of
+
 LARGEST_SIDE = 224  # pixels; of a photograph more would make a large file and no clearer page
 PIXELS_SEEN_UP_TO = 64  # of smaller images each pixel is shown as it is
 _QUALITY = 80
+_DOTS_PER_INCH = 110
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -30,6 +33,4 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def figure_uri(figure: Figure) -> str:
     """A drawing as a `data:` address."""
-    encoded = BytesIO()
-    figure.savefig(encoded, format="png", dpi=110, bbox_inches="tight")
-    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+    return f"data:image/png;base64,{base64.b64encode(png_of(figure, _DOTS_PER_INCH)).decode('ascii')}"

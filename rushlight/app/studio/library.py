@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ PICTURES = {  # those that a run page shows, with what they show
 
 def id_of(path: Path) -> str:
     """Twelve hexadecimal digits for a path: the same each time, and no way back from them."""
-    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

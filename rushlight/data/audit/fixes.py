@@ -128,7 +128,9 @@ def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     except OSError as error:
         raise InputError(f"the fixes '{path}' cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"the fixes '{path}' are not UTF-8; save them as UTF-8") from None
+        raise InputError(
+            f"the fixes '{path}' are not UTF-8; save them as UTF-8, and rename files whose names are not"
+        ) from None
     first = text.lstrip("\r\n").partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     header: list[str] | None = None

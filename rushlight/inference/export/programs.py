@@ -165,7 +165,7 @@ def classifier_program(model: nn.Module, metadata: dict[str, Any]) -> Program:
     told = {
         "task": "images",
         "rushlight": __version__,
-        "labels": json.dumps(metadata["classes"], ensure_ascii=False),
+        "labels": json.dumps(metadata["classes"]),
         "size": str(size),
         "fit": metadata["fit"],
         "mean": json.dumps(metadata["mean"]),
