@@ -86,9 +86,11 @@ class TextFiles:
             if not self.replace_invalid:
                 at = offset - len(kept) + error.start
                 byte = (kept + data)[error.start]
+                is_utf16 = at == 0 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+                likely = "utf-16 is likely: it begins with its mark" if is_utf16 else "latin-1 is common"
                 raise InputError(
                     f"'{path}' is not {self.encoding}: byte {byte:#04x} at offset {at:,}; name its encoding "
-                    f"(--encoding latin-1 is common), or have such bytes replaced (--replace-invalid)"
+                    f"(--encoding {likely}), or have such bytes replaced (--replace-invalid)"
                 ) from None
         tolerant = codecs.getincrementaldecoder(self.encoding)("replace")
         tolerant.setstate(state)

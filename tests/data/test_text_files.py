@@ -107,3 +107,9 @@ def test_what_is_not_there_is_named(tmp_path):
         text_paths(tmp_path / "empty")
     with pytest.raises(InputError, match="no text was named"):
         text_paths([])
+
+
+@pytest.mark.parametrize(("content", "named"), [("one\ntwo\n".encode("utf-16"), "utf-16"), (b"caf\xe9\n", "latin-1")])
+def test_a_refusal_names_the_encoding_that_the_text_probably_has(tmp_path: Path, content: bytes, named: str) -> None:
+    with pytest.raises(InputError, match=f"--encoding {named}"):
+        read(written(tmp_path, content))
