@@ -30,6 +30,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -249,8 +250,10 @@ def timed(count: int, work: Path, draw: random.Random, ranks: int) -> dict[str, 
         rows = _rows(folder)
         shares.append(json.loads((folder / "run.json").read_text())["seconds_training"] / LIMIT)
         rates.append(rows[-1]["lr"] / max(row["lr"] for row in rows))
+        print(json.dumps({"share": round(shares[-1], 3), "last_rate": rates[-1]}), file=sys.stderr, flush=True)
         shutil.rmtree(folder)
-    return {"timed_kills": len(lost), "least_share": round(min(shares), 3), "largest_share": round(max(shares), 3),
+    return {"timed_kills": len(lost), "least_share": round(min(shares), 3), "median_share": round(median(shares), 3),
+            "largest_share": round(max(shares), 3), "within_a_twentieth": sum(s <= 1.05 for s in shares),
             "most_lost_seconds": round(max(lost), 2), "interval_seconds": INTERVAL,
             "largest_last_rate": round(max(rates), 4)}  # fmt: skip
 
