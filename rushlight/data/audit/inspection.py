@@ -108,7 +108,9 @@ def perceptual_hashes(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _signs(spectrum: np.ndarray) -> np.ndarray:
-    values = spectrum.reshape(len(spectrum), -1)
+    # Rounded: where a picture is of one colour, the values are nothing but errors of rounding, up to a hundredth, whose
+    # signs would depend on the processor. One level of grey more in half of the picture comes to hundreds.
+    values = spectrum.reshape(len(spectrum), -1).round()
     # The first value is the mean brightness, which says nothing beside the others.
     return np.where(values > np.median(values[:, 1:], axis=1, keepdims=True), 1, -1).astype(np.float32)
 

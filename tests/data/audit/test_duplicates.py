@@ -192,3 +192,9 @@ def test_the_date_of_a_photograph_is_read(tmp_path: Path) -> None:
     assert np.isnat(found.taken[1])
     assert (found.modes, found.formats) == (["RGB"] * 2, ["JPEG"] * 2)
     assert found.sizes.tolist() == [[120, 90]] * 2
+
+
+def test_in_pictures_of_one_colour_no_frequency_stands_out() -> None:
+    greys = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 32, 32, 3))
+    for hashes in perceptual_hashes(greys):
+        assert (hashes[:, 1:] == -1).all()  # the first says that it is not black
