@@ -6,6 +6,7 @@ terminal such characters are written out, `\\x1b`. In a file or a pipe the outpu
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 _SHOWN_AS_THEY_ARE = "\t\n\r"
@@ -33,6 +34,10 @@ class GuardedStream:
         """Write text; how many characters were asked for."""
         self.unguarded.write(printable(text))
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several pieces of text."""
+        self.write("".join(lines))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.unguarded, name)

@@ -38,8 +38,9 @@ def test_a_guarded_stream_is_the_stream_but_for_what_it_writes() -> None:
     behind = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     guarded = GuardedStream(behind)
     assert guarded.write(HOSTILE) == len(HOSTILE)
+    guarded.writelines(["\x1b", "c"])
     guarded.flush()
-    assert behind.buffer.getvalue() == rb"\x1b]0;owned\x07\x9b2J\x08cat\x7f"
+    assert behind.buffer.getvalue() == rb"\x1b]0;owned\x07\x9b2J\x08cat\x7f\x1bc"
     assert guarded.encoding == "utf-8"
     assert unguarded(guarded) is behind
     assert unguarded(behind) is behind
