@@ -1,8 +1,10 @@
 """What the comparisons share: rounds in turns, every result kept as soon as it is there, medians in a table.
 
-A comparison keeps its results in `runs/benchmarks/NAME.json`, after every single run, and what is kept is not run
-again. Beside each result stands how busy the machine was with other work meanwhile: timings are to be had from a quiet
-machine only, and `--again-if-busy` runs again what was disturbed.
+A comparison keeps its results in `runs/benchmarks/NAME-....json`, after every single run, and what is kept is not run
+again; results of another machine are kept apart. `benchmarks/results/` has those on which the published tables rest,
+and a comparison goes on from them where it runs on the same kind of machine. Beside each result stands how busy the
+machine was with other work meanwhile: timings are to be had from a quiet machine only, and `--again-if-busy` runs again
+what was disturbed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 FOLDER = Path("runs/benchmarks")
 ROOT = Path(__file__).parent.parent
+PUBLISHED = Path(__file__).parent / "results"
 BUSY = 0.1  # processors that others used, from which on a timing counts as disturbed
 TICKS_OF_WORK = (0, 1, 2, 5, 6, 7)  # user, nice, system, interrupts, and what the host took, in /proc/stat
 
@@ -57,17 +60,21 @@ class Results:
 
     Args:
         name: of the comparison.
-        settings: what every run has in common; results of other settings are kept in another file.
+        settings: what every run has in common; results of other settings, and those of other machines, are kept in
+            other files.
         again_if_busy: measure again what was measured while the machine was busy.
         quick: the settings are small ones, and the results are kept apart.
     """
 
     def __init__(self, name: str, settings: Row, again_if_busy: bool = False, quick: bool = False) -> None:
         name += "-quick" * quick
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+        facts = machine()
+        same = {name: facts[name] for name in ("processor", "cores", "arithmetic", "torch")}
+        digest = hashlib.sha256(json.dumps([settings, same], sort_keys=True).encode()).hexdigest()[:6]
         self.path = FOLDER / f"{name}-{digest}.json"
         self.name, self.settings = name, settings
-        kept = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        kept_in = self.path if self.path.is_file() else PUBLISHED / self.path.name
+        kept = json.loads(kept_in.read_text()) if kept_in.is_file() else {}
         self.rows: list[Row] = [
             row
             for row in kept.get("rows", [])

@@ -2,11 +2,13 @@
 
     python benchmarks/time_to_accuracy.py
     python benchmarks/time_to_accuracy.py --only rushlight fastai --rounds 1
+    python benchmarks/time_to_accuracy.py --only xresnet18 --lengths 12 --rounds 1
 
 The targets were fixed before anything was measured. No training is looked at on its way: each length of a fixed ladder
 is a training of its own, whose rates end where it ends, with other random numbers each round; it is measured on the
 10,000 test images once, at its end. The time to a target is that of the shortest training of which the median over the
 rounds reaches it. A way climbs until it has reached all targets or a step would take longer than `--most-minutes`.
+`--lengths` measures some lengths alone: where only a bound is wanted, one long training says that a way takes longer.
 
 - Rushlight as a person types it: `train images cifar10 --minutes M`, which keeps 2,500 training images aside, and
   `evaluate RUN --split test`; the seconds are those of the whole training, from its first step to the saved model;
@@ -23,7 +25,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -114,14 +116,14 @@ def measured(case: Case, seed: int, quick: bool) -> Row:
     length = dict(case.on)["length"]
     if case.way == RUSHLIGHT:
         return with_rushlight(length, seed, quick)
-    words = ["--here", case.way, "--length", length, "--seed", seed, *["--quick"] * quick]
+    words = ["--here", case.way, "--length", round(length), "--seed", seed, *["--quick"] * quick]
     return run_in(ENVIRONMENTS[case.way], "time_to_accuracy.py", *words)
 
 
-def climb(results: Results, way: str, number: int, most_seconds: float, quick: bool) -> None:
+def climb(results: Results, way: str, ladder: Sequence[float], number: int, most_seconds: float, quick: bool) -> None:
     """A round of a way: up its ladder, in later rounds as far as in the first."""
     before: Row | None = None
-    for length in LADDERS[way]:
+    for length in ladder:
         case = Case.of(way, length=length)
         if number and not results.values(case, "seconds"):
             return
@@ -134,28 +136,36 @@ def climb(results: Results, way: str, number: int, most_seconds: float, quick: b
             return
 
 
+def lengths(results: Results, way: str) -> list[float]:
+    """Those of a way that were measured."""
+    return sorted({row["on"]["length"] for row in results.rows if row["way"] == way})
+
+
 def time_to(results: Results, way: str, target: float) -> str:
-    """The time of the shortest training that reaches a target."""
-    for length in LADDERS[way]:
+    """The time of the shortest training that reaches a target, or that of the longest that does not."""
+    longest: list[float] = []
+    for length in lengths(results, way):
         accuracies = results.values(Case.of(way, length=length), "accuracy")
+        seconds = results.values(Case.of(way, length=length), "seconds")
         if accuracies and median(accuracies) >= target:
-            return spread(results.values(Case.of(way, length=length), "seconds"), "{:,.0f}")
-    return "not reached" if any(row["way"] == way for row in results.rows) else "not measured"
+            return spread(seconds, "{:,.0f}")
+        longest = seconds or longest
+    return f"not in {median(longest):,.0f}" if longest else "not measured"
 
 
 def table(results: Results, ways: list[str]) -> str:
-    """Times to the targets, and below them every training."""
+    """Times to the targets, and below them every training; also of ways that were measured before."""
+    ways = [way for way in LADDERS if way in ways or lengths(results, way)]
     head = ["way", *(f"s to {100 * target:.0f} %" for target in TARGETS)]
     first = markdown(head, [[way, *(time_to(results, way, target) for target in TARGETS)] for way in ways])
     lines = []
     for way in ways:
-        for length in LADDERS[way]:
+        for length in lengths(results, way):
             case = Case.of(way, length=length)
             accuracies = [100 * value for value in results.values(case, "accuracy")]
-            if accuracies:
-                unit = "minutes" if way == RUSHLIGHT else "epochs"
-                seconds = spread(results.values(case, "seconds"), "{:,.0f}")
-                lines.append([way, f"{length:g} {unit}", seconds, f"{spread(accuracies)} %", str(len(accuracies))])
+            unit = "minutes" if way == RUSHLIGHT else "epochs"
+            seconds = spread(results.values(case, "seconds"), "{:,.0f}")
+            lines.append([way, f"{length:g} {unit}", seconds, f"{spread(accuracies)} %", str(len(accuracies))])
     return first + "\n\n" + markdown(["way", "length", "seconds", "test accuracy", "runs"], lines)
 
 
@@ -164,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--most-minutes", type=float, default=30, help="no training of a peer that would take longer")
+    parser.add_argument("--lengths", type=float, nargs="*", help="only these minutes or epochs")
     parser.add_argument("--here", choices=ENVIRONMENTS, help="measure this one here and print JSON")
     parser.add_argument("--length", type=int)
     parser.add_argument("--seed", type=int)
@@ -174,8 +185,9 @@ def main() -> None:
         print(json.dumps(here(arguments.here, arguments.length, arguments.seed, most)))
         return
     let_peers_import_this_project()
-    if quick:
-        LADDERS[RUSHLIGHT] = (QUICK_MINUTES,)
+    ladders = LADDERS | ({RUSHLIGHT: (QUICK_MINUTES,)} if quick else {})
+    if arguments.lengths:
+        ladders = dict.fromkeys(LADDERS, arguments.lengths)
     ways = chosen(LADDERS, arguments.only)
     results = Results("time-to-accuracy", {}, arguments.again_if_busy, quick)
     if any(way != RUSHLIGHT for way in ways):
@@ -184,7 +196,7 @@ def main() -> None:
         decoded("cifar10", QUICK_IMAGES if quick else None)  # for all of them, here and once
     for number in range(1 if quick else arguments.rounds):
         for way in ways if number % 2 == 0 else list(reversed(ways)):
-            climb(results, way, number, 60 * arguments.most_minutes, quick)
+            climb(results, way, ladders[way], number, 60 * arguments.most_minutes, quick)
     results.write_page(table(results, ways))
 
 

@@ -83,6 +83,38 @@ def test_only_sections_that_were_measured_change_on_the_page(load: Any, tmp_path
     assert filled(found, tmp_path) == found
 
 
+def test_results_behind_a_page_are_published_and_gone_on_from(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, write_page = load("side_by_side"), load("write_page")
+    results, case = shared.Results("growth", {}), shared.Case.of("one")
+    results.measured(case, 0, lambda: {"seconds": 1.0})
+    results.write_page("a table")
+    published = tmp_path / "published"
+    published.mkdir()
+    (published / "growth-0123ab.json").write_text("{}")  # of a machine before
+    write_page.publish("<!-- growth -->\n<!-- end -->\n", results.path.parent, published)
+    assert [path.name for path in published.iterdir()] == [results.path.name]
+    monkeypatch.setattr(shared, "PUBLISHED", published)
+    results.path.unlink()
+    assert shared.Results("growth", {}).values(case, "seconds") == [1.0]
+    other = shared.machine() | {"processor": "another"}
+    monkeypatch.setattr(shared, "machine", lambda: other)
+    assert shared.Results("growth", {}).rows == []  # of another machine nothing is known
+
+
+def test_a_training_that_misses_a_target_bounds_the_time_to_it(load: Any) -> None:
+    comparison, shared = load("time_to_accuracy"), load("side_by_side")
+    results = shared.Results("time-to-accuracy", {})
+    for number, (length, accuracy) in enumerate([(2, 0.5), (12, 0.84), (5, 0.81)]):
+        case = shared.Case.of("speed run", length=length)
+        row = {"seconds": 100.0 * length, "accuracy": accuracy}
+        results.measured(case, number, lambda row=row: row)
+    assert comparison.time_to(results, "speed run", 0.8) == "500 (n = 1)"
+    assert comparison.time_to(results, "speed run", 0.85) == "not in 1,200"
+    assert comparison.time_to(results, "Rushlight", 0.8) == "not measured"
+
+
 def test_every_comparison_has_its_section(load: Any) -> None:
     page = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
     scripts = (

@@ -108,8 +108,9 @@ class Resumable(Callback):
             learner.load_state_dict(saved["learner"], making_ready=time.monotonic() - self._started)
             self.step_saved = learner.step
         elif self._fit == 1:
-            # A state from which all begins anew: there is a run now, and it can be written.
-            self._write(learner, {"fit": 0, "finished": False, "learner": {"step": learner.step, "history": []}})
+            # A state from which all begins anew, a time limit too: there is a run now, and it can be written.
+            anew = {"fit": 0, "finished": False, "learner": {"step": learner.step, "history": []}}
+            self._write(learner, anew | {"seconds": 0.0})
             self._expected = 3 * sum(p.nbytes for p in learner.model.parameters()) / BYTES_A_SECOND
         elif self._is_wanted(learner, self._is_affordable()):
             self._save(learner)
@@ -167,13 +168,14 @@ class Resumable(Callback):
 
     def _save(self, learner: Learner, finished: bool = False) -> None:
         started = time.monotonic()
-        self._write(learner, {"fit": self._fit, "finished": finished, "learner": learner.state_dict()})
+        state = {"fit": self._fit, "finished": finished, "learner": learner.state_dict()}
+        self._write(learner, state | {"seconds": self.seconds_training})
         self._expected = time.monotonic() - started
 
     def _write(self, learner: Learner, state: dict[str, Any]) -> None:
         started = time.monotonic()
         if distributed.is_writer():
-            self.file.write(state | {"seconds": self.seconds_training}, self.facts)
+            self.file.write(state, self.facts)
         self.step_saved = learner.step
         self._last = time.monotonic()
         self.seconds_saving += self._last - started

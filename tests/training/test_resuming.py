@@ -229,6 +229,21 @@ def test_making_ready_to_go_on_counts_against_a_time_limit(tmp_path: Path) -> No
     assert after["seconds"] >= before["seconds"] + 0.2
 
 
+def test_what_a_kill_before_the_first_step_threw_away_is_not_counted(tmp_path: Path) -> None:
+    class KilledAtFirstBatch(Callback):
+        def batch_start(self, learner: Learner) -> None:
+            raise KeyboardInterrupt
+
+    def fit_slowly(learner: Learner) -> None:
+        time.sleep(0.2)
+        learner.fit(minutes=1)
+
+    with pytest.raises(KeyboardInterrupt):
+        program(tmp_path, fit_slowly, callbacks=lambda folder: [KilledAtFirstBatch()])
+    # The time limit begins anew with the training, so the time until then must not add to it.
+    assert StateFile(tmp_path).read()[0]["seconds"] == 0
+
+
 def test_state_is_saved_so_often_that_it_takes_a_hundredth_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
