@@ -12,6 +12,7 @@ and all that it needs, beside PyTorch and NumPy, which all of them need.
 import argparse
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -144,6 +145,7 @@ def main() -> None:
     if arguments.size_of:
         print(json.dumps({"megabytes": megabytes(arguments.size_of)}))
         return
+    os.environ["KERAS_BACKEND"] = "torch"  # the others are not installed
     results = Results("start-up", {}, arguments.again_if_busy, arguments.quick)
     with tempfile.TemporaryDirectory() as folder:
         timed = commands(Path(folder), arguments.peers)

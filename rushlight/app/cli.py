@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rushlight.app.command_lines import with_options_of
+from rushlight.app.command_tree import Branch, CommandGroup
 from rushlight.app.commands.ablate import ablate_images, ablate_text
 from rushlight.app.commands.check import check
 from rushlight.app.commands.data import cache, get_data, list_data
@@ -29,7 +30,7 @@ from rushlight.app.commands.train_images import train_images
 from rushlight.app.commands.train_text import train_text
 from rushlight.app.commands.tune import tune_images, tune_text
 from rushlight.app.failures import INTERRUPTED, report_failure
-from rushlight.app.options import CommandGroup, GroupedHelp, TrainingHelp
+from rushlight.app.options import GroupedHelp, TrainingHelp
 from rushlight.app.resume_options import ResumableCommand
 from rushlight.app.study_options import NOT_OF_A_STUDY
 from rushlight.runtime.distributed import started_processes
@@ -38,18 +39,6 @@ from rushlight.runtime.guarded_stream import guard_terminals
 from rushlight.runtime.stop_signals import leave_on_signals, signal_left_on
 from rushlight.runtime.waiting import let_threads_sleep_if_busy
 from rushlight.version import __version__
-
-
-def _group(help_text: str, callback: Callable[..., None]) -> typer.Typer:
-    # Plain text rather than boxes: examples can be copied, and help appears in half the time.
-    return typer.Typer(
-        help=help_text,
-        callback=callback,
-        cls=CommandGroup,
-        invoke_without_command=True,
-        add_completion=False,
-        rich_markup_mode=None,
-    )
 
 
 def _help_if_alone(context: typer.Context) -> None:
@@ -67,46 +56,49 @@ def _root(
         _help_if_alone(context)
 
 
-def build_app() -> typer.Typer:
-    """The whole command tree. A new command is a function in `commands/` and one line here."""
-    train = _group("Train a model on your data.", _help_if_alone)
-    train.command("images", cls=ResumableCommand)(train_images)
-    train.command("text", cls=ResumableCommand)(train_text)
-    lr_find = _group("Suggest a learning rate.", _help_if_alone)
-    lr_find.command("images", cls=TrainingHelp)(lr_find_images)
-    lr_find.command("text", cls=TrainingHelp)(lr_find_text)
-    ablate = _group("Compare ways to train, over several seeds.", _help_if_alone)
-    ablate.command("images", cls=GroupedHelp)(with_options_of(ablate_images, train_images, NOT_OF_A_STUDY))
-    ablate.command("text", cls=GroupedHelp)(with_options_of(ablate_text, train_text, NOT_OF_A_STUDY))
-    tune = _group("Search for better settings.", _help_if_alone)
-    tune.command("images", cls=GroupedHelp)(with_options_of(tune_images, train_images, NOT_OF_A_STUDY))
-    tune.command("text", cls=GroupedHelp)(with_options_of(tune_text, train_text, NOT_OF_A_STUDY))
-    data = _group("List and fetch known data sets, and see what is kept.", _help_if_alone)
-    data.command("list", cls=GroupedHelp)(list_data)
-    data.command("get", cls=GroupedHelp)(get_data)
-    data.command("cache", cls=GroupedHelp)(cache)
+def _images_and_text(
+    help_text: str, images: Callable[..., None], text: Callable[..., None], kind: type[GroupedHelp]
+) -> Branch:
+    branches = {"images": Branch.of(images, kind), "text": Branch.of(text, kind)}
+    return Branch.group(help_text, _help_if_alone, branches)
 
-    app = _group(_HELP, _root)
-    app.command("demo", cls=GroupedHelp)(demo)
-    app.command("check", cls=GroupedHelp)(check)
-    app.add_typer(train, name="train")
-    app.command("evaluate", cls=GroupedHelp)(evaluate)
-    app.command("predict", cls=GroupedHelp)(predict)
-    app.command("explain", cls=GroupedHelp)(explain)
-    app.command("report", cls=GroupedHelp)(report)
-    app.command("generate", cls=GroupedHelp)(generate)
-    app.command("score", cls=GroupedHelp)(score)
-    app.command("mix", cls=GroupedHelp)(mix)
-    app.add_typer(lr_find, name="lr-find")
-    app.add_typer(ablate, name="ablate")
-    app.add_typer(tune, name="tune")
-    app.command("summary", cls=GroupedHelp)(summary)
-    app.command("data-curve", cls=GroupedHelp)(data_curve)
-    app.command("ladder", cls=GroupedHelp)(ladder)
-    app.command("export", cls=GroupedHelp)(export)
-    app.command("studio", cls=GroupedHelp)(studio)
-    app.add_typer(data, name="data")
-    return app
+
+def _studies(help_text: str, images: Callable[..., None], text: Callable[..., None]) -> Branch:
+    """Commands that take the options of a training beside their own."""
+
+    def study(command: Callable[..., None], training: Callable[..., None]) -> Branch:
+        return Branch.of(command, merged=lambda: with_options_of(command, training, NOT_OF_A_STUDY))
+
+    branches = {"images": study(images, train_images), "text": study(text, train_text)}
+    return Branch.group(help_text, _help_if_alone, branches)
+
+
+def build_program() -> CommandGroup:
+    """The whole command tree. A new command is a function in `commands/` and one line here."""
+    data = {"list": Branch.of(list_data), "get": Branch.of(get_data), "cache": Branch.of(cache)}
+    branches = {
+        "demo": Branch.of(demo),
+        "check": Branch.of(check),
+        "train": _images_and_text("Train a model on your data.", train_images, train_text, ResumableCommand),
+        "evaluate": Branch.of(evaluate),
+        "predict": Branch.of(predict),
+        "explain": Branch.of(explain),
+        "report": Branch.of(report),
+        "generate": Branch.of(generate),
+        "score": Branch.of(score),
+        "mix": Branch.of(mix),
+        "lr-find": _images_and_text("Suggest a learning rate.", lr_find_images, lr_find_text, TrainingHelp),
+        "ablate": _studies("Compare ways to train, over several seeds.", ablate_images, ablate_text),
+        "tune": _studies("Search for better settings.", tune_images, tune_text),
+        "summary": Branch.of(summary),
+        "data-curve": Branch.of(data_curve),
+        "ladder": Branch.of(ladder),
+        "export": Branch.of(export),
+        "studio": Branch.of(studio),
+        "data": Branch.group("List and fetch known data sets, and see what is kept.", _help_if_alone, data),
+    }
+    program: CommandGroup = Branch.group(_HELP, _root, branches).build("rushlight")
+    return program
 
 
 _HELP = """Give it a folder of images and a time limit. It gives back the best model that fits in that
@@ -142,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.reconfigure(errors="backslashreplace")
         guard_terminals()
         let_threads_sleep_if_busy()
-    command = typer.main.get_command(build_app())
+    command = build_program()
     try:
         with started_processes():
             result = command.main(

@@ -5,41 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from rushlight.runtime.distributed import ranks
 from rushlight.runtime.errors import InputError, nearest_name
-
-
-class CommandGroup(TyperGroup):
-    """A group of commands that are listed in the order in which a newcomer needs them."""
-
-    order = (
-        "demo",
-        "check",
-        "train",
-        "evaluate",
-        "predict",
-        "explain",
-        "report",
-        "generate",
-        "score",
-        "mix",
-        "lr-find",
-        "ablate",
-        "tune",
-        "summary",
-        "data-curve",
-        "ladder",
-        "export",
-        "studio",
-        "data",
-    )
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The names, those that stand in `order` first."""
-        place = {name: number for number, name in enumerate(self.order)}
-        return sorted(super().list_commands(ctx), key=lambda name: place.get(name, len(place)))
 
 
 class GroupedHelp(TyperCommand):

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from rushlight.app.cell_processes import run_in_process
 from rushlight.app.command_lines import words_of
 from rushlight.app.study_options import NOT_OF_A_STUDY
@@ -64,9 +62,9 @@ class StudiedTraining:
     @property
     def command(self) -> Any:
         """The parser's command `train images` or `train text`."""
-        from rushlight.app.cli import build_app
+        from rushlight.app.cli import build_program
 
-        return typer.main.get_command(build_app()).commands["train"].commands[self.kind]  # type: ignore[attr-defined]
+        return build_program().commands["train"].commands[self.kind]  # type: ignore[attr-defined]
 
     def words(self, cell: Cell) -> list[str]:
         """The command line of a cell, without `rushlight`.

@@ -82,7 +82,7 @@ class ImageData:
         read_test: "Callable[[], tuple[LabelledImages, list[tuple[Path, str]]]] | None" = None,
         target: str = "label",
     ) -> None:
-        self.target = target
+        self.target, self.options = target, options
         if options.fit_all and valid is not None:
             train, valid = replace(train, rows=np.sort(np.concatenate([train.rows, valid.rows]))), None
         self.name, self.classes, self.fingerprint = name, list(classes), fingerprint
@@ -90,10 +90,8 @@ class ImageData:
         if options.train_images is not None and options.train_images < len(train.rows):
             rule = self._kind.draw_rule
             self.notes.append(f"{options.train_images:,} of {len(train.rows):,} training images are used, {rule}")
-            drawn = self._kind.drawn(train.targets[train.rows], options.train_images, options.seed_of_split)
-            train = replace(train, rows=train.rows[drawn])
+            train = replace(train, rows=train.rows[self._drawn(train.targets[train.rows], options.train_images)])
         self.unreadable: list[tuple[Path, str]] = []
-        self.options = options
         self.size: int = train.pixels.shape[1]
         self.channels: int = train.pixels.shape[3]
         self._device = select_device(options.device)
@@ -299,6 +297,12 @@ class ImageData:
             raise InputError(f"'{self.name}' has no {name} part; it has {', '.join(have)}")
         return batches
 
+    def some_to_train_on(self, count: int) -> ImageBatches:
+        """So many of the training images, drawn as with `train_images`; all where there are no more."""
+        if count >= self.train.samples:
+            return self.train
+        return self.train.subset(self._drawn(self.train.targets.numpy(), count))
+
     def prepared_for(
         self, mean: Sequence[float], std: Sequence[float], augment: str | Augmentation | None = None
     ) -> "ImageData":
@@ -410,6 +414,9 @@ class ImageData:
         files = ", ".join(f"'{path.name}' ({reason})" for path, reason in self.unreadable[:5])
         more = f" and {len(self.unreadable) - 5:,} more" if len(self.unreadable) > 5 else ""
         return [*self.notes, f"skipped {len(self.unreadable):,} files that cannot be read: {files}{more}"]
+
+    def _drawn(self, targets: np.ndarray, count: int) -> np.ndarray:
+        return self._kind.drawn(targets, count, self.options.seed_of_split)
 
     def _batches(self, part: LabelledImages, shuffle: bool = False) -> ImageBatches:
         return ImageBatches(

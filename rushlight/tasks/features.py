@@ -66,6 +66,11 @@ def features_once(
         return found
 
 
+def are_kept(model: BackboneClassifier, batches: ImageBatches, precision: Precision, view: View = AS_IT_IS) -> bool:
+    """Whether `features_once` has nothing to compute."""
+    return _read(_path(model, batches, precision, view), batches.samples) is not None
+
+
 @torch.inference_mode()
 def outputs_from_kept(
     model: nn.Module, batches: ImageBatches, device: torch.device, precision: Precision

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,14 @@ from rushlight.nn.heads import PooledHead
 from rushlight.nn.models import MODELS
 from rushlight.runtime import distributed
 from rushlight.runtime.measured import Measured
+from rushlight.runtime.terminal import note
+from rushlight.tasks import recipes
 from rushlight.tasks.features import (
     AS_IT_IS,
     MIRRORED,
     FeatureBatches,
     View,
+    are_kept,
     features_once,
 )
 from rushlight.tasks.linear_heads import Solution
@@ -42,6 +46,9 @@ HEAD_RATE, BODY_RATES = 1e-3, (1e-5, 1e-4, 1e-3)  # AdamW; one for each layer gr
 WEIGHT_DECAY = 0.01
 LABEL_SMOOTHING = 0.1
 HEAD_EPOCHS = 20  # of a head that cannot be solved, on features: each takes less than a second
+SHARE_OF_FEATURES = 0.9  # of the time for a head that is solved; the rest is for solving it
+LEAST_SHARE_OF_TRAINING = 0.25  # of that time, however long the validation images take
+FEWEST_IMAGES = 100  # to solve a head from, however little time there is
 FEWEST_EPOCHS, MOST_EPOCHS = 3.0, 20.0  # of training everything: fewer spoil more than they teach
 
 
@@ -85,6 +92,8 @@ def solve_head(
     augmented_views: int,
     solve: Callable[[Sequence[np.ndarray], np.ndarray, int], Solution],
     callbacks: Sequence[Callback],
+    seconds: float | None = None,
+    decisions: dict[str, Any] | None = None,
 ) -> None:
     """Solve a linear head from features computed once.
 
@@ -96,18 +105,21 @@ def solve_head(
             augmentation mirrors, its mirror image.
         solve: gives the head of features, targets and the seed, as `Objective.solve`.
         callbacks: are told of the result as of an epoch.
+        seconds: a limit; where it does not suffice for all features, the mirror images are left out, then some of the
+            images.
+        decisions: what was left out, for a run that goes on.
     """
 
     def learn() -> dict[str, Any]:
         started = time.perf_counter()
         model: Any = learner.model
-        mirror = [MIRRORED] if mirrors(data.train.augmentation) else []
-        views: list[View] = [AS_IT_IS, *mirror, *range(augmented_views)]
-        features = [features_once(model, data.train, learner.device, learner.precision, view) for view in views]
-        solution = solve(features, data.train.targets.numpy(), seed)
+        part, mirrored = _affordable_features(learner, data, seconds, {} if decisions is None else decisions)
+        views: list[View] = [AS_IT_IS, *([MIRRORED] if mirrored else []), *range(augmented_views)]
+        features = [features_once(model, part, learner.device, learner.precision, view) for view in views]
+        solution = solve(features, part.targets.numpy(), seed)
         solution.copy_to(model.head)
-        on_features = _feature_learner(learner, data)
-        train = on_features.validate(_feature_batches(features[0], data.train, on_features))
+        on_features = _feature_learner(learner, part, data.valid)
+        train = on_features.validate(_feature_batches(features[0], part, on_features))
         row: dict[str, Any] = {"train_loss": train["valid_loss"]}
         if data.valid is not None:
             row |= on_features.validate()
@@ -115,6 +127,42 @@ def solve_head(
 
     with learner.callbacks_for_one_fit(callbacks):
         learner.record(learn)
+
+
+def _affordable_features(
+    learner: Learner, data: ImageData, seconds: float | None, decisions: dict[str, Any]
+) -> tuple[ImageBatches, bool]:
+    """The images that a head is solved from, and whether from their mirror images too."""
+    count, mirrored = data.train.samples, mirrors(data.train.augmentation)
+    if seconds is None:
+        return data.train, mirrored
+    time_given = SHARE_OF_FEATURES * seconds
+
+    @cache
+    def each() -> float:
+        return seconds_an_image(learner, data)
+
+    def cost(part: ImageBatches | None, view: View) -> float:
+        model: Any = learner.model
+        return 0.0 if part is None or are_kept(model, part, learner.precision, view) else each() * part.samples
+
+    @cache
+    def left_for_training() -> float:
+        return max(time_given - cost(data.valid, AS_IT_IS), LEAST_SHARE_OF_TRAINING * time_given)
+
+    def affordable_images() -> float:
+        if cost(data.train, AS_IT_IS) <= left_for_training():
+            return count
+        return min(count, max(FEWEST_IMAGES, int(left_for_training() / each())))
+
+    def mirrors_are_affordable() -> bool:
+        return cost(data.train, AS_IT_IS) + cost(data.train, MIRRORED) <= left_for_training()
+
+    chosen = int(recipes.once(decisions, "images of the head", affordable_images))
+    if chosen < count:
+        note(f"there is time to learn from {chosen:,} of {count:,} training images; all of them need more minutes")
+        return data.some_to_train_on(chosen), False
+    return data.train, mirrored and recipes.once(decisions, "mirror images of the head", mirrors_are_affordable)
 
 
 def train_head_on_features(
@@ -129,7 +177,7 @@ def train_head_on_features(
         callbacks: for this training.
         **settings: of `Learner.fit`.
     """
-    on_features = _feature_learner(learner, data)
+    on_features = _feature_learner(learner, data.train, data.valid)
     on_features.epoch, on_features.step, on_features.history = learner.epoch, learner.step, learner.history
     with on_features.callbacks_for_one_fit(callbacks):
         on_features.fit(epochs, **settings)
@@ -150,9 +198,9 @@ class _HeadAlone(nn.Module):
         return logits
 
 
-def _feature_learner(learner: Learner, data: ImageData) -> Learner:
+def _feature_learner(learner: Learner, train: ImageBatches, valid: ImageBatches | None) -> Learner:
     model: Any = learner.model
-    parts = [part for part in (data.train, data.valid) if part is not None]
+    parts = [train] if valid is None else [train, valid]
     found = [features_once(model, part, learner.device, learner.precision) for part in parts]
     batches = [_feature_batches(features, part, learner) for features, part in zip(found, parts, strict=True)]
     batches[0].shuffle = True
@@ -179,9 +227,10 @@ def rates_for(learner: Learner) -> float | tuple[float, ...]:
     return BODY_RATES if groups == len(BODY_RATES) else tuple(HEAD_RATE / 10 ** (groups - 1 - i) for i in range(groups))
 
 
-def seconds_an_epoch(learner: Learner, data: ImageData) -> float:
-    """How long an epoch of training everything will take here, from a batch that is only read: about 3.5 times it."""
+def seconds_an_image(learner: Learner, data: ImageData) -> float:
+    """How long the model takes to answer about an image here, from a batch that is only read."""
     model: BackboneClassifier = learner.model  # type: ignore[assignment]
+    model.eval()  # nothing is to move by it, the statistics of batch norm neither
     rows = torch.arange(min(BATCH_SIZE, data.train.samples))
     seconds = []
     with torch.inference_mode(), learner.precision.autocast():
@@ -190,7 +239,12 @@ def seconds_an_epoch(learner: Learner, data: ImageData) -> float:
             images = data.train.inputs(rows).to(learner.device)
             model(images.contiguous(memory_format=torch.channels_last)).sum().item()
             seconds.append(time.perf_counter() - started)
-    return 3.5 * min(seconds) * data.train.samples / (len(rows) * distributed.ranks())
+    return min(seconds) / len(rows)
+
+
+def seconds_an_epoch(learner: Learner, data: ImageData) -> float:
+    """How long an epoch of training everything will take here: 3.5 times as long as to answer about all images."""
+    return 3.5 * seconds_an_image(learner, data) * data.train.samples / distributed.ranks()
 
 
 class AtFitStart(Callback):

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 
-from rushlight.app.cli import build_app
+from rushlight.app.cli import build_program
 from rushlight.app.failures import report_failure
 from rushlight.version import __version__
 
@@ -27,7 +26,7 @@ def command_paths() -> list[list[str]]:
             return [path]
         return [found for name, child in children.items() for found in below(child, [*path, name])]
 
-    return below(typer.main.get_command(build_app()), [])
+    return below(build_program(), [])
 
 
 @pytest.mark.parametrize("path", command_paths(), ids=" ".join)

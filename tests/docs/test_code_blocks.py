@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image, ImageDraw
 
-from rushlight.app.cli import build_app, main
+from rushlight.app.cli import build_program, main
 from tests.docs.pages import DOCS, LANGUAGES, blocks_of, pages
 
 MINUTES = "0.03"  # what every time limit on a page becomes here
@@ -89,7 +88,7 @@ def test_the_code_of_a_page_runs(
 
 def test_every_command_stands_in_the_reference() -> None:
     shown = {block.language for block in blocks_of(DOCS / "reference" / "command_line.md")}
-    program: Any = typer.main.get_command(build_app())
+    program: Any = build_program()
     for name, command in program.commands.items():
         for part in getattr(command, "commands", [""]):
             assert f"{{command-help}} {name} {part}".rstrip() in shown, f"rushlight {name} {part}"

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from rushlight.app.cli import build_app
+from rushlight.app.cli import build_program
 from tests.docs.pages import PROJECT
 
 _INDENTED = re.compile(r"^    (?:\.venv/bin/)?rushlight (.+)$", re.MULTILINE)
@@ -31,7 +30,7 @@ PAGES = [PROJECT / "README.md", PROJECT / "SECURITY.md", *sorted((PROJECT / "les
 def test_a_command_that_is_named_exists_with_its_flags(path: Path) -> None:
     for line in commands_of(path):
         words = shlex.split(line, comments=True)
-        command: Any = typer.main.get_command(build_app())
+        command: Any = build_program()
         while words and hasattr(command, "commands"):
             if words[0].startswith("-"):
                 break

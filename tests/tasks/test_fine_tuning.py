@@ -7,6 +7,7 @@ import torch
 from rushlight.data.images import ImageData
 from rushlight.inference.predictor import Predictor
 from rushlight.runtime.errors import InputError
+from rushlight.tasks import fine_tuning
 from rushlight.tasks.image_classifier import ImageClassifier
 from rushlight.training.callbacks import Callback
 from rushlight.training.resizing import growing
@@ -239,3 +240,47 @@ def test_a_solved_head_learns_from_augmented_views_too(data):
     again = ImageClassifier(data, device="cpu").fit_head(augmented_views=2).learner.model.head.linear.weight
     assert not torch.allclose(plain, augmented)
     assert torch.equal(augmented, again)
+
+
+class Asked:
+    """Counts the images that a body is asked about."""
+
+    def __init__(self, classifier):
+        self.images = 0
+        classifier.learner.model.body.register_forward_hook(self.count, prepend=True)
+
+    def count(self, module, inputs, outputs):
+        self.images += len(outputs)
+
+
+@pytest.mark.parametrize(
+    ("images_affordable", "asked"),
+    [(1000, 48 + 48 + 12), (70, 48 + 12), (40, 28 + 12), (1, 12 + 12)],
+    ids=["all", "no mirror images", "some images", "the fewest"],
+)
+def test_a_solved_head_takes_as_many_features_as_there_is_time_for(
+    data, tmp_path, monkeypatch, capsys, images_affordable, asked
+):
+    monkeypatch.setenv("RUSHLIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(fine_tuning, "seconds_an_image", lambda learner, data: 1.0)
+    monkeypatch.setattr(fine_tuning, "SHARE_OF_FEATURES", 1.0)
+    monkeypatch.setattr(fine_tuning, "LEAST_SHARE_OF_TRAINING", 0.625)
+    monkeypatch.setattr(fine_tuning, "FEWEST_IMAGES", 12)
+    classifier = ImageClassifier(data, device="cpu")
+    assert (classifier.data.train.samples, classifier.data.valid.samples) == (48, 12)
+    counted = Asked(classifier)
+    classifier.fit_head(minutes=images_affordable / 60)
+    classifier.evaluate()
+    assert counted.images == asked
+    assert ("there is time to learn from" in capsys.readouterr().err) == (images_affordable < 60)
+    again = ImageClassifier(data, device="cpu")
+    again.decisions.update(classifier.decisions)  # a run that goes on, whatever is kept by now
+    again.fit_head(minutes=images_affordable / 60)
+    assert torch.equal(again.learner.model.head.linear.weight, classifier.learner.model.head.linear.weight)
+
+
+def test_measuring_how_long_an_image_takes_moves_nothing(classifier):
+    before = weights(classifier.learner.model)
+    classifier.learner.model.train()
+    assert fine_tuning.seconds_an_image(classifier.learner, classifier.data) > 0
+    assert not changed(classifier.learner.model, before)
