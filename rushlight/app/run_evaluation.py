@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rushlight.app.evaluation_pictures import draw_evaluation
 from rushlight.app.image_runs import ImageSource, source_of_run
+from rushlight.app.runs import add_result
 from rushlight.app.text_runs import TextSource
 from rushlight.data.batches import ImageBatches
 from rushlight.data.images import ImageData
@@ -23,7 +24,7 @@ from rushlight.inference.model_file import task_of
 from rushlight.inference.predictor import Predictor
 from rushlight.inference.text_evaluation import TextEvaluation
 from rushlight.inference.writer import Writer
-from rushlight.runtime.errors import InputError, nearest_name
+from rushlight.runtime.errors import InputError, RunFolderBusyError, StorageError, nearest_name
 from rushlight.runtime.run_folder import RunFolder
 from rushlight.runtime.terminal import note
 
@@ -42,11 +43,13 @@ class AdaptiveEvaluations:
         plain: of the model as it is.
         dynamic: of the model that goes on training.
         cache: of the model with a neural cache.
+        fingerprint: of the text and its parts.
     """
 
     plain: TextEvaluation
     dynamic: TextEvaluation | None
     cache: TextEvaluation | None
+    fingerprint: str = ""
 
     def _adapted(self) -> dict[str, TextEvaluation]:
         ways = {"dynamic_evaluation": self.dynamic, "neural_cache": self.cache}
@@ -72,10 +75,12 @@ class ImageEvaluation:
     Attributes:
         plain: the evaluation.
         sets: of the coverage that was asked for.
+        fingerprint: of the images and their parts.
     """
 
     plain: AnyEvaluation
     sets: SetScores | None = None
+    fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
@@ -138,6 +143,25 @@ def evaluate_run(
     return _evaluate_images(model_file, split, data, tta, coverage, device, precision)
 
 
+def keep_in_run(run: Path, part: str, evaluation: ImageEvaluation | AdaptiveEvaluations) -> None:
+    """Add a result to `run.json`, for the report.
+
+    Data that has changed since the training leaves nothing there. Where nothing can be written, that is said.
+
+    Args:
+        run: a run folder; beside a model file alone nothing is kept.
+        part: that was measured.
+        evaluation: of the model as it is, on data of its own.
+    """
+    run_json = run / "run.json"
+    if not run_json.is_file() or _facts(run_json)["data"].get("fingerprint") != evaluation.fingerprint:
+        return
+    try:
+        add_result(run, part, evaluation.plain)
+    except (RunFolderBusyError, StorageError) as error:
+        note(f"the result is not kept in the run: {error}")
+
+
 def _evaluate_text(
     model_file: Path, split: str, data: str | None, encoding: str | None, device: str, dynamic: bool, cache: bool
 ) -> AdaptiveEvaluations:
@@ -155,6 +179,7 @@ def _evaluate_text(
         writer.evaluate(part, split),
         dynamic_evaluation(writer, part.tokens, split) if dynamic else None,
         neural_cache(writer, part.tokens, split) if cache else None,
+        text.fingerprint,
     )
 
 
@@ -174,12 +199,13 @@ def _evaluate_images(
         batches_as_trained(predictor, part, images.classes), split=split, tta=tta, calibrated_on_them=own
     )
     if coverage is None:
-        return ImageEvaluation(evaluation)
+        return ImageEvaluation(evaluation, fingerprint=images.fingerprint)
     if not isinstance(evaluation, Evaluation):
         raise InputError(
             "--coverage measures sets of classes, and this model does not answer with one of several classes"
         )
-    return ImageEvaluation(evaluation, predictor.score_sets(evaluation, coverage, calibrated_on_them=own))
+    sets = predictor.score_sets(evaluation, coverage, calibrated_on_them=own)
+    return ImageEvaluation(evaluation, sets, images.fingerprint)
 
 
 def _other_images(predictor: Predictor, data: str, device: str) -> ImageData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +34,7 @@ from rushlight.training.schedules import Schedule, cycle_ends, make_schedule, wa
 from rushlight.training.sliced_batches import part_of_rank
 from rushlight.training.summary import Summary, summarize
 from rushlight.training.synchronised_norm import set_share, synchronise_batch_norm
-
-MOST_TIME_MEASURING = 0.1  # the share of a time limit that measuring the validation part may take
+from rushlight.training.validation_time import ValidationTime
 
 Loss = Callable[[Any, Tensor], Tensor]
 
@@ -142,19 +140,13 @@ class Learner:
         self._norm_is_synchronised = False
         self._plan_now = Plan(steps=1)
         self._ends: list[float] = []
-        self._first_step = self._validations = 0
-        self._evaluation_times: list[tuple[int | None, float]] = []  # size of the images, and seconds
+        self._first_step = 0
+        self._validation_time = ValidationTime()
 
     @property
     def evaluation_seconds(self) -> float:
-        """How long measuring the validation part takes; 0 before the first time.
-
-        The median of the last three times, of those that had images as large as the last.
-        """
-        if not self._evaluation_times:
-            return 0.0
-        last_size, _ = self._evaluation_times[-1]
-        return statistics.median(seconds for size, seconds in self._evaluation_times if size == last_size)
+        """How long measuring the validation part takes; 0 before the first time."""
+        return self._validation_time.seconds
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -440,7 +432,7 @@ class Learner:
         """Make ready for a fit; whether a callback says that it was over in an earlier process."""
         self.stop, self.progress = False, 0.0
         self._plan_now, self._ends, self._pass = plan, [end for end in ends if end > 0], None
-        self._first_step, self._validations = self.step, 0
+        self._first_step, self._validation_time.asked = self.step, 0
         self._hooks = overridden_hooks(self.callbacks)
         self._call("fit_planned")
         self._agree_to_stop()
@@ -481,8 +473,7 @@ class Learner:
             metric.add_up()  # type: ignore[attr-defined]
         result = {"valid_loss": loss_mean.compute()} | {metric.name: metric.compute() for metric in self.metrics}
         if is_own_part:
-            measured = getattr(batches, "image_size", None), time.perf_counter() - started
-            self._evaluation_times = [*self._evaluation_times[-2:], measured]
+            self._validation_time.add(getattr(batches, "image_size", None), time.perf_counter() - started)
         return result
 
     def find_lr(
@@ -579,19 +570,14 @@ class Learner:
         """Every epoch, but under a time limit not so often that measuring takes a large share of the time."""
         if self._plan_now.seconds is None or self._is_over:
             return True
-        self._validations += 1
-        spent, elapsed = self._validations * self.evaluation_seconds, self._plan_now.elapsed
-        return distributed.from_writer(lambda: spent <= MOST_TIME_MEASURING * elapsed)
+        is_affordable = self._validation_time.is_affordable(self._plan_now.elapsed)
+        return distributed.from_writer(lambda: is_affordable)
 
     def _reserve_time_for_validation(self) -> None:
         if self._plan_now.seconds is None or self.data.valid is None:
             return
-        seconds = self.evaluation_seconds
-        if not seconds:  # not measured yet: a forward pass is about a third of a training step
-            steps = self.step - self._first_step
-            each = self._plan_now.elapsed / max(1, steps)
-            seconds = 0.4 * each * len(self.data.valid)
-        self._plan_now.reserve(1.1 * seconds)
+        each = self._plan_now.elapsed / max(1, self.step - self._first_step)
+        self._plan_now.reserve(self._validation_time.to_reserve(each, len(self.data.valid)))
 
 
 def _that_add_up(metrics: Sequence[Metric]) -> list[Metric]:

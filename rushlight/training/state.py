@@ -41,8 +41,8 @@ def learner_state(learner: Learner) -> dict[str, Any]:
         "plan": learner._plan_now.state_dict(),
         "first_step": learner._first_step,
         "ends": learner._ends,
-        "validations": learner._validations,
-        "evaluation_times": learner._evaluation_times,
+        "validations": learner._validation_time.asked,
+        "evaluation_times": learner._validation_time.times,
         "callbacks": {name: state for name, callback in _named(learner) if (state := callback.state_dict())},
         **own,
         **({"ranks": nested.of_all(own)} if distributed.ranks() > 1 else {}),
@@ -99,8 +99,8 @@ def _load(learner: Learner, saved: dict[str, Any]) -> None:
     learner.row = learner.history.rows[-1] if learner.history.rows else {}
     learner._plan_now.load_state_dict(saved["plan"])
     learner._first_step, learner._ends = saved["first_step"], list(saved["ends"])
-    learner._validations = saved["validations"]
-    learner._evaluation_times = [(size, seconds) for size, seconds in saved["evaluation_times"]]
+    learner._validation_time.asked = saved["validations"]
+    learner._validation_time.times = [(size, seconds) for size, seconds in saved["evaluation_times"]]
     learner._pass = None if saved["pass"] is None else Pass.from_state_dict(on_device["pass"])
     if learner._pass is not None:
         learner._begin_pass(learner.data.train)

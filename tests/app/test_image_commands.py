@@ -119,6 +119,31 @@ def test_test_images_are_not_read_by_training(make_photos: MakePhotos, rushlight
     assert rushlight("evaluate", tmp_path / "run", "--split", "test").code == 2
 
 
+def test_what_the_test_images_say_is_kept_in_the_run_and_stands_in_its_report(
+    make_photos: MakePhotos, rushlight: Rushlight, tmp_path: Path
+) -> None:
+    folder, run = tmp_path / "parts", tmp_path / "run"
+    shutil.copytree(make_photos(), folder / "train")
+    shutil.copytree(folder / "train", folder / "test")
+    assert rushlight("train", "images", folder, *SHORT, "--output", run).code == 0
+
+    def kept() -> Any:
+        return json.loads((run / "run.json").read_text())["results"].get("test")
+
+    for elsewhere in (("--tta",), ("--data", folder / "train")):  # says nothing about the model as it is, or the part
+        assert rushlight("evaluate", run, "--split", "test", *elsewhere).code in (0, 2)
+        assert kept() is None
+    found = json.loads(rushlight("evaluate", run, "--split", "test", "--json").out)
+    assert kept() == found
+    assert found["n"] == 30
+    assert rushlight("report", run).code == 0
+    page = (run / "report.html").read_text()
+    assert "the test images played no part before the end" in page
+    (folder / "train" / "red" / "1.png").unlink()
+    assert rushlight("evaluate", run, "--split", "test").code == 0
+    assert kept() == found  # of changed data nothing is kept
+
+
 def test_cycles_keep_a_model_each(photos: Path, rushlight: Rushlight, tmp_path: Path) -> None:
     cycles = ("--cycles", "2", "--cycle-multiplier", "2", "--model", "conv_layers", "--size", "32")
     assert rushlight("train", "images", photos, *cycles, "--output", tmp_path / "run").code == 0

@@ -71,6 +71,8 @@ def evaluate(
     Of a model of text: how well it expects the text, in nats and bits, less being better. Of several runs, or a
     folder that 'train --seeds' made: every value, and their mean with its interval over the runs.
 
+    What a model does on the test part of its own data is kept in the run, and the page of 'report' shows it.
+
     \b
     Examples:
       rushlight evaluate runs/images/photos-1
@@ -79,7 +81,7 @@ def evaluate(
       rushlight evaluate runs/text/book-1 --dynamic
       rushlight evaluate runs/images/photos-1 runs/images/photos-2
     """
-    from rushlight.app.run_evaluation import ImageEvaluation, evaluate_run
+    from rushlight.app.run_evaluation import AdaptiveEvaluations, ImageEvaluation, evaluate_run, keep_in_run
     from rushlight.app.several_runs import SeveralRuns, runs_in
 
     every = [found for run in runs for found in runs_in(run)]
@@ -93,16 +95,23 @@ def evaluate(
         "device": device,
         "precision": precision,
     }
+
+    def evaluated(run: Path) -> ImageEvaluation | AdaptiveEvaluations:
+        found = evaluate_run(run, split, **settings)
+        if split == "test" and data is None and not tta:
+            keep_in_run(run, split, found)
+        return found
+
     if len(every) > 1:
         if output is not None:
             raise InputError(f"--output draws what one model does; here are {len(every)} runs")
-        several = SeveralRuns.of(split, every, [evaluate_run(run, split, **settings).to_json() for run in every])
+        several = SeveralRuns.of(split, every, [evaluated(run).to_json() for run in every])
         if as_json:
             print_json(several.to_json())
         else:
             print(several.table())
         return
-    evaluation = evaluate_run(every[0], split, **settings)
+    evaluation = evaluated(every[0])
     if output is not None:
         if not isinstance(evaluation, ImageEvaluation):
             raise InputError("--output draws what an image classifier does; this is a model of text")
