@@ -47,7 +47,9 @@ def next_token_probabilities(
     probabilities = torch.softmax(logits, dim=-1)
     if top_p is None or top_p >= 1:
         return probabilities
-    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)  # of equals the first stays
+    # By logits, of which some differ where the probabilities are rounded to the same; of equals the first stays.
+    order = logits.argsort(dim=-1, descending=True, stable=True)
+    ordered = probabilities.gather(-1, order)
     beyond = ordered.cumsum(-1) - ordered >= top_p  # what stands before has the share already; the first always stays
     kept = torch.zeros_like(probabilities).scatter(-1, order, ordered.masked_fill(beyond, 0.0))
     return kept / kept.sum(-1, keepdim=True)
