@@ -58,6 +58,7 @@ def test_a_lesson_runs_on_short_settings(lesson: Path) -> None:
         "no:cacheprovider",
         "--nbmake",
         "--nbmake-timeout=600",
+        "--timeout=840",  # of this test, not that of the project
         lesson,
     ]
     done = subprocess.run(command, env=os.environ | settings, cwd=PROJECT, capture_output=True, text=True, check=False)
