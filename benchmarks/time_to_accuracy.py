@@ -11,7 +11,8 @@ rounds reaches it. A way climbs until it has reached all targets or a step would
 `--lengths` measures some lengths alone: where only a bound is wanted, one long training says that a way takes longer.
 
 - Rushlight as a person types it: `train images cifar10 --minutes M`, which keeps 2,500 training images aside, and
-  `evaluate RUN --split test`; the seconds are those of the whole training, from its first step to the saved model;
+  `evaluate RUN --split test`, once as it is and once more with `--tta`, several views of each image; the seconds are
+  those of the whole training, from its first step to the saved model;
 - fastai with `fit_one_cycle`, its own optimizer and smoothed loss, on its xresnet18 and on the widest net of its
   lecture;
 - Lightning, Keras (on PyTorch) and a plain PyTorch script with one small residual net and one recipe (one cycle);
@@ -25,7 +26,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -43,7 +44,7 @@ from side_by_side import (
 )
 
 TARGETS = (0.80, 0.85, 0.88, 0.90)
-MINUTES = (0.5, 1, 2, 3, 5, 10, 20)
+MINUTES = (0.5, 1, 1.5, 2, 3, 5, 7, 10, 15, 20)
 EPOCHS = (1, 2, 3, 5, 8, 12, 18, 25)
 SPEED_RUN_EPOCHS = (2, 3, 4, 6, 8)
 QUICK_IMAGES, QUICK_MINUTES = 1000, 0.05
@@ -57,6 +58,7 @@ ENVIRONMENTS = {
     "speed run of half the width": "rushlight",
 }
 RUSHLIGHT = "Rushlight"
+WITH_VIEWS = "with several views of each test image"  # of the same trainings
 LADDERS: dict[str, tuple[float, ...]] = {
     RUSHLIGHT: MINUTES,
     **{way: SPEED_RUN_EPOCHS if way.startswith("speed run") else EPOCHS for way in ENVIRONMENTS},
@@ -106,9 +108,10 @@ def with_rushlight(minutes: float, seed: int, quick: bool) -> Row:
     shutil.rmtree(run, ignore_errors=True)  # of an earlier, disturbed measurement
     words = ["train", "images", "cifar10", "--minutes", f"{minutes:g}", "--seed", str(seed), "--no-report"]
     rushlight(*words, *(["--train-images", str(QUICK_IMAGES)] if quick else []), "--output", str(run))
-    found = json.loads(rushlight("evaluate", str(run), "--split", "test", "--json"))
     seconds = json.loads((run / "run.json").read_text())["seconds"]
-    return {"seconds": seconds, "accuracy": found["accuracy"]["value"]}
+    asked = ["evaluate", str(run), "--split", "test", "--json"]
+    plain, views = (json.loads(rushlight(*asked, *more))["accuracy"]["value"] for more in ([], ["--tta"]))
+    return {"seconds": seconds, "accuracy": plain, "accuracy_of_views": views}
 
 
 def measured(case: Case, seed: int, quick: bool) -> Row:
@@ -141,11 +144,11 @@ def lengths(results: Results, way: str) -> list[float]:
     return sorted({row["on"]["length"] for row in results.rows if row["way"] == way})
 
 
-def time_to(results: Results, way: str, target: float) -> str:
+def time_to(results: Results, way: str, target: float, figure: str = "accuracy") -> str:
     """The time of the shortest training that reaches a target, or that of the longest that does not."""
     longest: list[float] = []
     for length in lengths(results, way):
-        accuracies = results.values(Case.of(way, length=length), "accuracy")
+        accuracies = results.values(Case.of(way, length=length), figure)
         seconds = results.values(Case.of(way, length=length), "seconds")
         if accuracies and median(accuracies) >= target:
             return spread(seconds, "{:,.0f}")
@@ -156,17 +159,25 @@ def time_to(results: Results, way: str, target: float) -> str:
 def table(results: Results, ways: list[str]) -> str:
     """Times to the targets, and below them every training; also of ways that were measured before."""
     ways = [way for way in LADDERS if way in ways or lengths(results, way)]
-    head = ["way", *(f"s to {100 * target:.0f} %" for target in TARGETS)]
-    first = markdown(head, [[way, *(time_to(results, way, target) for target in TARGETS)] for way in ways])
-    lines = []
-    for way in ways:
+    first, second = [], []
+    for way, figure, name in _measures(results, ways):
+        first.append([name, *(time_to(results, way, target, figure) for target in TARGETS)])
         for length in lengths(results, way):
             case = Case.of(way, length=length)
-            accuracies = [100 * value for value in results.values(case, "accuracy")]
+            accuracies = [100 * value for value in results.values(case, figure)]
             unit = "minutes" if way == RUSHLIGHT else "epochs"
             seconds = spread(results.values(case, "seconds"), "{:,.0f}")
-            lines.append([way, f"{length:g} {unit}", seconds, f"{spread(accuracies)} %", str(len(accuracies))])
-    return first + "\n\n" + markdown(["way", "length", "seconds", "test accuracy", "runs"], lines)
+            second.append([name, f"{length:g} {unit}", seconds, f"{spread(accuracies)} %", str(len(accuracies))])
+    times = markdown(["way", *(f"s to {100 * target:.0f} %" for target in TARGETS)], first)
+    return times + "\n\n" + markdown(["way", "length", "seconds", "test accuracy", "runs"], second)
+
+
+def _measures(results: Results, ways: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Each way with its accuracies and a name for them."""
+    for way in ways:
+        yield way, "accuracy", way
+        if any(results.values(Case.of(way, length=length), "accuracy_of_views") for length in lengths(results, way)):
+            yield way, "accuracy_of_views", f"{way}, {WITH_VIEWS}"
 
 
 def main() -> None:

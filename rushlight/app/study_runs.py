@@ -207,7 +207,7 @@ def subject_of(kind: str, data: str, fixed: Mapping[str, Any], seed: int) -> Sub
         names = ("tokens", "lowercase", "minimum_frequency", "encoding", "replace_invalid", "valid_fraction")
         text = TextSource.of(data, **{name: fixed[name] for name in names if name in fixed}).load()
         measured_on = f"{text.valid.samples:,} validation {text.tokenizer.unit}s"
-        model = fixed.get("model", "lstm")
+        model = fixed.get("model", "auto")
         language_model = LanguageModel(text, model, optimizer=fixed.get("optimizer"), device="cpu")
         return Subject(text.name, text.fingerprint, measured_on, LOSS, language_model.ingredients, model)
     from rushlight.app.image_runs import ImageSource

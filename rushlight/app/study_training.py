@@ -184,8 +184,10 @@ class StudiedTraining:
             return model_options(model) if model in MODELS else {}
         from rushlight.nn.language_models import LANGUAGE_MODELS
         from rushlight.nn.models import options_of
+        from rushlight.tasks.language_model import body_named
 
-        return options_of(LANGUAGE_MODELS[model], "tokens", "cell") if model in LANGUAGE_MODELS else {}
+        body = body_named(model)
+        return options_of(LANGUAGE_MODELS[body], "tokens", "cell") if body in LANGUAGE_MODELS else {}
 
     def _check_names(self, params: Mapping[str, Any], variation: Variation) -> None:
         """What the command itself would refuse once it has begun: names, numbers and what models are built of."""
@@ -213,11 +215,13 @@ class StudiedTraining:
                 _build_without_memory(lambda: build_model(model, 2, **chosen), variation)
         else:
             from rushlight.app import text_options
-            from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS, build_language_model
+            from rushlight.nn.language_models import build_language_model
+            from rushlight.tasks.language_model import MODEL_NAMES, body_named
 
-            options.check_name("model", params["model"], TRAINABLE_LANGUAGE_MODELS)
+            options.check_name("model", params["model"], MODEL_NAMES)
+            body = body_named(params["model"])
             sizes = text_options.model_options(params["hidden_size"], params["layers"], params["dropout"])
-            _build_without_memory(lambda: build_language_model(params["model"], 2, **(sizes | chosen)), variation)
+            _build_without_memory(lambda: build_language_model(body, 2, **(sizes | chosen)), variation)
 
 
 def _folder_name(cell: Cell) -> str:

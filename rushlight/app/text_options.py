@@ -99,7 +99,15 @@ SameStart = Annotated[
     bool,
     typer.Option("--same-start", help="Begin every epoch at the very same character.", rich_help_panel=_TEXT),
 ]
-Model = Annotated[str, typer.Option("--model", metavar="NAME", help="The kind of network.", rich_help_panel=RECIPE)]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The kind of network; auto has an n-gram model beside it.",
+        rich_help_panel=RECIPE,
+    ),
+]
 HiddenSize = Annotated[
     int | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -247,6 +248,12 @@ class TextData:
         if batches is None:
             raise InputError(f"'{self.name}' has no test part; it has train and valid")
         return batches
+
+    def with_places(self) -> TextData:
+        """The same text; its training batches have a third tensor, the place of every input in the training part."""
+        same = copy.copy(self)
+        same.train = self.train.with_places()
+        return same
 
     def whole(self) -> TokenBatches:
         """Training and validation part as one, to measure a model on that has read neither."""

@@ -28,7 +28,7 @@ SHORTEST = 2.0  # tokens in a window
 
 
 class TokenBatches:
-    """Batches `(inputs, targets)` of one part of a text, each (T, B) int64.
+    """Batches `(inputs, targets)` of one part of a text, each (T, B) int64; if asked for, with the place of each input.
 
     The number of batches in an epoch is always the same; their lengths are drawn anew each epoch from (seed, epoch), so
     that the same tokens meet the ends of a window ever elsewhere (Merity et al. 2017). Every rank of several draws the
@@ -44,6 +44,7 @@ class TokenBatches:
         seed: of the lengths and the shifts.
         rank: which part of the streams to take.
         ranks: how many share them.
+        places: a batch has a third tensor: which token of the part each input is.
         device: where the batches are made.
 
     Raises:
@@ -62,6 +63,7 @@ class TokenBatches:
         seed: int = 0,
         rank: int = 0,
         ranks: int = 1,
+        places: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         if batch_size < 1 or window < 1:
@@ -73,6 +75,7 @@ class TokenBatches:
         self.vary = vary and window >= 2 * SHORTEST
         self.shift, self.keep_all = shift, keep_all
         self.seed, self.rank, self.ranks = seed, rank, ranks
+        self.places = places
         self.device = torch.device(device)
         self.epoch = 0
 
@@ -105,7 +108,7 @@ class TokenBatches:
     def as_they_are(self) -> TokenBatches:
         """The same text in equal windows, all of its tokens, to measure on."""
         part = copy.copy(self)
-        part.vary = part.shift = False
+        part.vary = part.shift = part.places = False
         part.keep_all = True
         return part
 
@@ -120,6 +123,12 @@ class TokenBatches:
         part.rank, part.ranks = rank, ranks
         return part
 
+    def with_places(self) -> TokenBatches:
+        """The same batches with a third tensor, which says the place of every input in the part."""
+        part = copy.copy(self)
+        part.places = True
+        return part
+
     def with_tokens(self, tokens: np.ndarray) -> TokenBatches:
         """Other tokens, cut in the same way."""
         part = copy.copy(self)
@@ -127,10 +136,10 @@ class TokenBatches:
         part.batch_size = min(self.batch_size, len(tokens) - 1)
         return part
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return self.iterate_from(0)
 
-    def iterate_from(self, batch_index: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def iterate_from(self, batch_index: int) -> Iterator[tuple[Tensor, ...]]:
         """The batches of the present epoch from one on, as they would have come.
 
         A pass to the end moves on to the next epoch; `set_epoch` chooses another.
@@ -138,23 +147,15 @@ class TokenBatches:
         epoch = self.epoch
         first, ends = self._plan(epoch)
         length = ends[-1]
-        mine = slice_of_rank(self.batch_size, self.rank, self.ranks)
-        # Views of the one array: nothing is copied until a window is taken.
-        used = self.batch_size * length
-        inputs = self.tokens[first : first + used].reshape(self.batch_size, length)[mine]
-        targets = self.tokens[first + 1 : first + 1 + used].reshape(self.batch_size, length)[mine]
-        share = len(inputs) / self.batch_size
-        if not share:  # there are more ranks than streams
-            inputs, targets = (
-                self.tokens[None, first : first + length],
-                self.tokens[None, first + 1 : first + 1 + length],
-            )
+        mine = range(self.batch_size)[slice_of_rank(self.batch_size, self.rank, self.ranks)]
+        share = len(mine) / self.batch_size
+        rows = mine if share else range(1)  # there may be more ranks than streams
+        starts = [first + row * length for row in rows]
         for start, end in list(zip([0, *ends], ends, strict=False))[batch_index:]:
-            batch = self._tensor(inputs[:, start:end]), self._tensor(targets[:, start:end])
+            batch = self._window(starts, start, end)
             yield batch if self.ranks == 1 else PartOfBatch(batch, share)
         if self._left_over:
-            last = self.tokens[-1 - self._left_over :]
-            batch = self._tensor(last[None, :-1]), self._tensor(last[None, 1:])
+            batch = self._window([len(self.tokens) - 1 - self._left_over], 0, self._left_over)
             yield batch if self.ranks == 1 else PartOfBatch(batch, 0.0 if self.rank else 1.0)
         self.epoch = epoch + 1
 
@@ -174,7 +175,11 @@ class TokenBatches:
         ends = (drawn.cumsum() * (length / drawn.sum())).round().astype(int)
         return first, ends.tolist()
 
-    def _tensor(self, window: np.ndarray) -> Tensor:
-        """Rows of streams to (T, B) int64 on the device."""
-        columns = torch.from_numpy(np.ascontiguousarray(window.T, dtype=np.int64))
-        return columns.to(self.device, non_blocking=True)
+    def _window(self, starts: list[int], start: int, end: int) -> tuple[Tensor, ...]:
+        """Inputs and targets (T, B) int64 on the device, and the places if asked for: a window of some streams."""
+        places = np.arange(start, end)[:, None] + np.array(starts)
+        parts = [self.tokens[places], self.tokens[places + 1], *([places] if self.places else [])]
+        return tuple(
+            torch.from_numpy(np.ascontiguousarray(part, dtype=np.int64)).to(self.device, non_blocking=True)
+            for part in parts
+        )

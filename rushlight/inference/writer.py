@@ -28,7 +28,7 @@ from rushlight.runtime.device import select_device
 from rushlight.runtime.errors import InputError, NonFiniteError
 from rushlight.runtime.run_folder import RunFolder
 
-TokenPairs = Iterable[tuple[Tensor, Tensor]]
+TokenPairs = Iterable[tuple[Tensor, ...]]
 
 _WINDOW = 256  # tokens read at once where nothing else is said
 _NEVER_WRITTEN = 2  # the numbers below: unknown and padding

@@ -144,11 +144,20 @@ class RecurrentLanguageModel(nn.Module):
         features, state = self.forward_features(tokens, state)
         return self.forward_head(features), state
 
-    def forward_features(self, tokens: Tensor, state: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """The body: tokens (T, B) to what the last layer shows (T, B, H), without its dropout."""
+    def forward_features(
+        self, tokens: Tensor, state: list[State] | None = None, more: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """The body: tokens (T, B) to what the last layer shows (T, B, H), without its dropout.
+
+        Args:
+            tokens: (T, B) int64.
+            state: as for `forward`.
+            more: something to add to the embedded tokens (T, B, E).
+        """
         if state is None:
             state = self.initial_state(tokens.shape[1])
-        x = self.input_dropout(embedding_dropout(tokens, self.embedding.weight, self.embedding_dropout, self.training))
+        x = embedding_dropout(tokens, self.embedding.weight, self.embedding_dropout, self.training)
+        x = self.input_dropout(x if more is None else x + more)
         after = []
         for number, (layer, before) in enumerate(zip(self.recurrent, state, strict=True)):
             x, last = layer(self.dropout(x) if number else x, before)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from rushlight.nn.guided import GuidedLanguageModel
 from rushlight.nn.language_model import RecurrentLanguageModel
 from rushlight.nn.mixture import MixtureLanguageModel
 from rushlight.nn.models import UnknownModel, nearest, options_of
@@ -41,6 +42,24 @@ def mixture(
     return MixtureLanguageModel(built, weights)
 
 
+def guided(tokens: int, body: Mapping[str, Any] | None = None, ngram: Mapping[str, Any] | None = None) -> nn.Module:
+    """A recurrent network that corrects an n-gram model; see `GuidedLanguageModel`.
+
+    Args:
+        tokens: size of the vocabulary.
+        body: the name of the network's `model`, and that model's options; a plain `qrnn` if not given.
+        ngram: options of the n-gram model: the sizes of its tables, which a file fills.
+
+    Raises:
+        UnknownModel: there is no such network or option.
+        ValueError: the network is no recurrent one.
+    """
+    body = body or {"model": "qrnn"}
+    options = {key: value for key, value in body.items() if key not in ("model", "tokens")}
+    network = build_language_model(str(body.get("model")), tokens, **options)
+    return GuidedLanguageModel(network, NGramLanguageModel(tokens, **(ngram or {})))
+
+
 LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "rnn": partial(RecurrentLanguageModel, cell="rnn"),
     "gru": partial(RecurrentLanguageModel, cell="gru"),
@@ -49,10 +68,11 @@ LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "transformer": TransformerLanguageModel,
     "ngram": NGramLanguageModel,
     "mixture": mixture,
+    "guided": guided,
 }
 
-# Those that learn by gradients; an n-gram model counts, and a mixture is made of such as have learned.
-TRAINABLE_LANGUAGE_MODELS = [name for name in LANGUAGE_MODELS if name not in ("ngram", "mixture")]
+# Those that learn by gradients alone; the others begin with counts of a text, or with models that have learned.
+TRAINABLE_LANGUAGE_MODELS = [name for name in LANGUAGE_MODELS if name not in ("ngram", "mixture", "guided")]
 
 
 def build_language_model(name: str, tokens: int, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 CHARACTER_ORDER, WORD_ORDER = 6, 2  # tokens of context that serve best
 BLOCK = 1024  # rows: tables are filled up to whole blocks
-_NOTHING = -1  # stands in the state for what was before the text
+NOTHING = -1  # stands in the state for what was before the text
 _UNUSED = torch.iinfo(torch.int64).max  # fills up the sorted keys
 _MULTIPLIER = -7046029254386353131  # odd (2^64 divided by the golden ratio), so that keys are mixed up but by chance
 _PROBABILITIES_AT_ONCE = 4_000_000
@@ -115,12 +115,30 @@ class NGramLanguageModel(nn.Module):
         Returns:
             Logarithms of the probabilities of the next token (T, B, V), and the last tokens.
         """
+        history = self._history(tokens, state)
+        return self.after(history), history[len(history) - self.order :].T
+
+    def remembered(self, tokens: Tensor, state: Tensor | None = None) -> Tensor:
+        """The state that `forward` returns, without its probabilities."""
+        history = self._history(tokens, state)
+        return history[len(history) - self.order :].T
+
+    def _history(self, tokens: Tensor, state: Tensor | None) -> Tensor:
+        """What was before and the window: (order + T, B)."""
         if state is None:
-            state = tokens.new_full((tokens.shape[1], self.order), _NOTHING)
-        history = torch.cat([state.T, tokens])
-        probabilities = self._probabilities(history)
-        last = history[len(history) - self.order :].T
-        return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log(), last
+            state = tokens.new_full((tokens.shape[1], self.order), NOTHING)
+        return torch.cat([state.T, tokens])
+
+    def after(self, history: Tensor) -> Tensor:
+        """Logarithms of the probabilities of what follows each position but the first `order` of a history.
+
+        Args:
+            history: (order + T, B) int64; -1 for what was before the text.
+
+        Returns:
+            (T, B, V).
+        """
+        return self._probabilities(history).clamp_min(torch.finfo(torch.float32).tiny).log()
 
     def losses(self, text: Tensor) -> Tensor:
         """Nats of each token of a text from its second on, a stretch at a time: (N,) to (N - 1,)."""
@@ -153,7 +171,7 @@ class NGramLanguageModel(nn.Module):
             keys = context_keys(window, length, positions).flatten()
             is_whole = torch.ones(positions, streams, dtype=torch.bool, device=history.device)
             for offset in range(1, length + 1):
-                is_whole &= window[offset : offset + positions] != _NOTHING
+                is_whole &= window[offset : offset + positions] != NOTHING
             table = self._table(length, "keys")
             row = torch.searchsorted(table, keys).clamp_max(len(table) - 1)
             seen = (table[row] == keys) & is_whole.flatten()

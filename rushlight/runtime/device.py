@@ -77,17 +77,6 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and not _BFLOAT16_FLAGS.isdisjoint(_processor_flags())
 
 
-def has_bfloat16_tiles(device: torch.device) -> bool:
-    """Whether the device multiplies whole tiles of bfloat16 at once: tensor cores, or AMX in a CPU.
-
-    Recurrent layers gain from bfloat16 only there; `benchmarks/language_model_speed.py --precision bfloat16` measures
-    it.
-    """
-    if device.type == "cpu":
-        return "amx_bf16" in _processor_flags()
-    return has_native_bfloat16(device)
-
-
 @dataclass(frozen=True)
 class Precision:
     """The number format of the forward pass.

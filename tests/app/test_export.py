@@ -48,7 +48,20 @@ def test_an_exported_language_model_writes_in_plain_onnxruntime(tmp_path: Path, 
     book = tmp_path / "book.txt"
     book.write_text("the cat sat on the mat and the dog sat on the cat\n" * 60)
     run = tmp_path / "book-1"
-    small = ("--hidden-size", "16", "--layers", "1", "--steps", "3", "--batch-size", "4", "--window", "16")
+    small = (
+        "--model",
+        "lstm",
+        "--hidden-size",
+        "16",
+        "--layers",
+        "1",
+        "--steps",
+        "3",
+        "--batch-size",
+        "4",
+        "--window",
+        "16",
+    )
     assert main(["train", "text", str(book), *small, "--output", str(run)]) == 0
     ran = rushlight("export", run)
     assert ran.code == 0

@@ -142,7 +142,7 @@ def test_settings_of_the_network_and_of_the_windows_reach_them(rushlight, story,
     from rushlight.inference.writer import Writer
 
     model = Writer.load(tmp_path / "run", device="cpu").model
-    assert torch.equal(model.head.weight, model.embedding.weight)
+    assert torch.equal(model.body.head.weight, model.body.embedding.weight)
     for wrong, message in (("tie_weight=true", "did you mean 'tie_weights'"), ("layers", "NAME=VALUE")):
         refused = rushlight("train", "text", story, "--model-option", wrong)
         assert refused.code == 2

@@ -15,7 +15,9 @@ V, T, B = 11, 6, 3
 SMALL = {"embedding_size": 8, "hidden_size": 8, "layers": 2}
 
 
-@pytest.fixture(params=[*TRAINABLE_LANGUAGE_MODELS, "mixture"])  # an n-gram model counts, and has tests of its own
+@pytest.fixture(
+    params=[*TRAINABLE_LANGUAGE_MODELS, "mixture", "guided"]
+)  # an n-gram model counts, and has tests of its own
 def name(request) -> str:
     return request.param
 
@@ -24,6 +26,10 @@ def built(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
     if name == "mixture":
         return build_language_model(name, V, members=[{"model": cell, **SMALL, **options} for cell in ("lstm", "gru")])
+    if name == "guided":
+        model = build_language_model(name, V, body={"model": "qrnn", **SMALL, **options})
+        nn.init.normal_(model.body.head.weight)  # untrained it says what its n-gram model does
+        return model
     known = options_of(LANGUAGE_MODELS[name])
     return build_language_model(name, V, **{key: value for key, value in SMALL.items() if key in known}, **options)
 
@@ -107,7 +113,7 @@ def test_dropout_acts_while_training_and_never_after(name):
 
 def test_options_can_be_told_in_json_and_unknown_ones_are_answered(name):
     json.dumps(options_of(LANGUAGE_MODELS[name], "tokens", "cell"))
-    option = "members" if name == "mixture" else "layers"
+    option = {"mixture": "members", "guided": "ngram"}.get(name, "layers")
     with pytest.raises(UnknownModel, match=f"did you mean '{option}'"):
         build_language_model(name, V, **{option[:-1]: 2})
 

@@ -99,6 +99,20 @@ def counted(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, tor
     return batch if share_of(batch) else (batch[0][:, :0], batch[1][:, :0])
 
 
+@pytest.mark.parametrize("ranks", [1, 3, 8])
+def test_places_say_which_token_each_input_is(ranks):
+    tokens = np.random.default_rng(0).integers(0, 50, 1003)
+    plain = TokenBatches(tokens, 6, 40, shift=True, keep_all=True)
+    for rank in range(ranks):
+        placed = plain.with_places().for_rank(rank, ranks)
+        for (inputs, targets, places), pair in zip(placed, plain.for_rank(rank, ranks), strict=True):
+            assert torch.equal(torch.from_numpy(tokens)[places], inputs)
+            assert torch.equal(torch.from_numpy(tokens)[places + 1], targets)
+            assert torch.equal(inputs, pair[0])
+            assert torch.equal(targets, pair[1])
+    assert all(len(batch) == 2 for batch in plain.with_places().as_they_are())
+
+
 @pytest.mark.parametrize("ranks", [2, 5])
 def test_measured_by_several_ranks_every_token_is_predicted_once(ranks):
     parts = [TokenBatches(np.arange(103), 4, 10, rank=rank, ranks=ranks).as_they_are() for rank in range(ranks)]

@@ -13,6 +13,7 @@ from rushlight.inference.text_evaluation import mean_of_blocks
 from rushlight.inference.text_file import load_language_model, save_language_model
 from rushlight.inference.writer import Writer
 from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS, build_language_model
+from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.runtime.checkpoint import read_checkpoint, save_checkpoint
 from rushlight.runtime.errors import InputError, ModelFileError, NonFiniteError
 
@@ -184,11 +185,17 @@ def saved(tokenizer, tmp_path):
     return path, model
 
 
-@pytest.mark.parametrize("name", TRAINABLE_LANGUAGE_MODELS)
+@pytest.mark.parametrize("name", [*TRAINABLE_LANGUAGE_MODELS, "guided"])
 def test_every_model_rebuilds_itself_from_its_file(tokenizer, tmp_path, name):
     torch.manual_seed(0)
     arguments = {"hidden_size": 8, "layers": 2}
-    model = build_language_model(name, tokenizer.size, **arguments)
+    if name == "guided":
+        ngram = NGramLanguageModel.learned(np.tile(np.arange(tokenizer.size), 40), tokenizer.size)
+        arguments = {"body": {"model": "lstm", **arguments}, "ngram": ngram.arguments}
+        model = build_language_model(name, tokenizer.size, **arguments)
+        model.ngram.load_state_dict(ngram.state_dict())
+    else:
+        model = build_language_model(name, tokenizer.size, **arguments)
     save_language_model(tmp_path / "m.safetensors", model, name, arguments, tokenizer, "character")
     again = Writer.load(tmp_path / "m.safetensors", device="cpu")
     plain = Writer(model, tokenizer, device="cpu")

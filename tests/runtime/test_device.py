@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rushlight.runtime import device
-from rushlight.runtime.device import has_bfloat16_tiles, has_native_bfloat16, select_device, select_precision
+from rushlight.runtime.device import has_native_bfloat16, select_device, select_precision
 from rushlight.runtime.errors import InputError
 
 CPU = torch.device("cpu")
@@ -43,11 +43,7 @@ def test_auto_takes_bfloat16_only_where_the_processor_has_it():
     assert select_precision("auto", CPU).name == ("bfloat16" if has_native_bfloat16(CPU) else "float32")
 
 
-@pytest.mark.parametrize(
-    ("flags", "native", "tiles"),
-    [(set(), False, False), ({"avx512_bf16"}, True, False), ({"avx512_bf16", "amx_bf16"}, True, True)],
-)
-def test_tiles_of_bfloat16_are_more_than_having_it(monkeypatch, flags, native, tiles):
+@pytest.mark.parametrize(("flags", "native"), [(set(), False), ({"avx2", "avx512_bf16"}, True), ({"amx_bf16"}, True)])
+def test_a_processor_says_whether_it_multiplies_bfloat16(monkeypatch, flags, native):
     monkeypatch.setattr(device, "_processor_flags", lambda: frozenset(flags))
     assert has_native_bfloat16(CPU) is native
-    assert has_bfloat16_tiles(CPU) is tiles

@@ -11,13 +11,12 @@ import torch
 
 from rushlight.data.images import ImageData
 from rushlight.data.text import TextData
-from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS
 from rushlight.runtime.errors import Interrupted
 from rushlight.runtime.seeds import seed_everything
 from rushlight.runtime.state_file import StateFile
 from rushlight.runtime.stop_signals import StopSignals
 from rushlight.tasks.image_classifier import ImageClassifier
-from rushlight.tasks.language_model import LanguageModel
+from rushlight.tasks.language_model import MODEL_NAMES, LanguageModel
 from rushlight.training.callbacks import Callback
 from rushlight.training.history import row_to_json
 from rushlight.training.learner import Learner
@@ -149,7 +148,7 @@ def test_within_a_time_limit_what_is_done_is_not_done_again(tmp_path: Path) -> N
 # --- text ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", TRAINABLE_LANGUAGE_MODELS)
+@pytest.mark.parametrize("model", MODEL_NAMES)
 def test_every_language_model_keeps_what_it_remembers(model: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     text = tmp_path / "story.txt"

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from rushlight.data.text import TextData
+from rushlight.inference.text_baselines import ngram_loss
 from rushlight.inference.writer import Writer
 from rushlight.nn.language_model import RecurrentLanguageModel, map_state
+from rushlight.nn.ngram import CHARACTER_ORDER
 from rushlight.runtime.errors import InputError
+from rushlight.tasks import language_model
 from rushlight.tasks.language_model import (
     MOST_EPOCHS,
     MOST_EPOCHS_OF_FEW,
@@ -52,6 +55,33 @@ def test_a_saved_model_goes_on_without_the_task(learned, tmp_path):
     learned.save(tmp_path / "model.safetensors")
     writer = Writer.load(tmp_path / "model.safetensors", device="cpu")
     assert writer.write("a dog ", 50, seed=4) == learned.generate("a dog ", 50, seed=4)
+
+
+def test_by_default_an_ngram_model_guides_it_and_it_becomes_better_than_that(learned, data):
+    assert learned.is_guided
+    alone = LanguageModel(data, model_options=SMALL, device="cpu", without=["ngram"])
+    assert not alone.is_guided
+    tokens = data.tokenizer.size
+    ngram = ngram_loss(data.train.tokens, data.valid.tokens, tokens, CHARACTER_ORDER)
+    assert learned.evaluate().loss.value < ngram.value < alone.fit(1, lr=1e-2).evaluate().loss.value
+
+
+def test_a_guided_model_is_told_of_no_text_that_was_counted(data):
+    """Of noise nothing can be known, so whoever expects less than its entropy while training was told."""
+    noise = np.random.default_rng(0).integers(2, data.tokenizer.size, 6000)
+    unlearnable = TextData("noise", data.tokenizer, noise[:5000], noise[5000:], data.options)
+    model = LanguageModel(unlearnable, model_options=SMALL, device="cpu").fit(2, lr=1e-4)
+    entropy = np.log(data.tokenizer.size - 2)
+    assert all(row["train_loss"].value > entropy for row in model.learner.history.rows)
+
+
+@pytest.mark.parametrize(("length", "vocabulary"), [(None, 5), (100, None)])
+def test_where_counting_would_take_too_long_the_network_is_alone(data, length, vocabulary, monkeypatch):
+    monkeypatch.setattr(language_model, "MOST_TOKENS", vocabulary or 1000)
+    monkeypatch.setattr(language_model, "MOST_COUNTED", length or 10**6)
+    model = LanguageModel(data, model_options=SMALL, device="cpu")
+    assert not model.is_guided
+    assert model.fit(1).evaluate().loss.value < 3
 
 
 def test_cycles_leave_a_checkpoint_each_that_writes(data, tmp_path):
@@ -104,7 +134,7 @@ def test_the_finder_changes_nothing_not_even_the_state(data):
 
 def test_the_same_seed_gives_the_same_model(data):
     weights = [
-        LanguageModel(data, model_options=SMALL, seed=seed, device="cpu").fit(steps=5).learner.model.head.weight
+        LanguageModel(data, model_options=SMALL, seed=seed, device="cpu").fit(steps=5).learner.model.body.head.weight
         for seed in (1, 1, 2)
     ]
     assert torch.equal(weights[0], weights[1])

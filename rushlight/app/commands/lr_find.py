@@ -109,7 +109,7 @@ def lr_find_images(
 
 def lr_find_text(
     text: text_options.Text = text_options.EMBEDDED,
-    model: text_options.Model = "lstm",
+    model: text_options.Model = "auto",
     hidden_size: text_options.HiddenSize = None,
     layers: text_options.Layers = None,
     dropout: text_options.Dropout = None,
@@ -141,12 +141,11 @@ def lr_find_text(
     """
     from rushlight.app.text_runs import TextSource
     from rushlight.data.tokenizers import TOKENIZERS
-    from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS
-    from rushlight.tasks.language_model import LanguageModel
+    from rushlight.tasks.language_model import MODEL_NAMES, LanguageModel
     from rushlight.training.optimizers import OPTIMIZERS
 
     options.check_name("--tokens", tokens, TOKENIZERS)
-    options.check_name("--model", model, TRAINABLE_LANGUAGE_MODELS)
+    options.check_name("--model", model, MODEL_NAMES)
     options.check_name("--optimizer", optimizer, OPTIMIZERS)
     source = TextSource.of(
         text,

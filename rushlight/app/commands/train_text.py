@@ -32,7 +32,7 @@ def train_text(
     window: text_options.Window = None,
     fixed_window: text_options.FixedWindow = False,
     same_start: text_options.SameStart = False,
-    model: text_options.Model = "lstm",
+    model: text_options.Model = "auto",
     hidden_size: text_options.HiddenSize = None,
     layers: text_options.Layers = None,
     dropout: text_options.Dropout = None,
@@ -85,16 +85,15 @@ def train_text(
     from rushlight.app.runs import Keeping
     from rushlight.app.text_runs import TextSource, train_text_into_run_folder
     from rushlight.data.tokenizers import TOKENIZERS
-    from rushlight.nn.language_models import TRAINABLE_LANGUAGE_MODELS
     from rushlight.runtime.run_folder import RunFolder
-    from rushlight.tasks.language_model import LanguageModel
+    from rushlight.tasks.language_model import MODEL_NAMES, LanguageModel
     from rushlight.training.optimizers import OPTIMIZERS
     from rushlight.training.schedules import SCHEDULES
     from rushlight.training.tracking import check_tracker
 
     # Before the text is read, which may take a while.
     options.check_name("--tokens", tokens, TOKENIZERS)
-    options.check_name("--model", model, TRAINABLE_LANGUAGE_MODELS)
+    options.check_name("--model", model, MODEL_NAMES)
     options.check_name("--optimizer", optimizer, OPTIMIZERS)
     options.check_name("--schedule", schedule, SCHEDULES)
     if track is not None:

@@ -102,7 +102,7 @@ def _too_small(facts: TextFacts) -> Advice | None:
 
 
 def _mix(facts: TextFacts) -> Advice | None:
-    if facts.record.fact("arguments", "runs"):  # it is a mixture already
+    if facts.has_ngram or facts.record.fact("arguments", "runs"):  # or it is a mixture already
         return None
     why = "An n-gram model of the same text errs in other places than a network, and costs nothing to speak of."
     return Advice.of("Let an n-gram model join it", why, "mix", facts.record.folder, "--ngram")

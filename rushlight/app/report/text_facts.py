@@ -14,6 +14,7 @@ from rushlight.app.run_evaluation import text_of_run
 from rushlight.data.text import TextData
 from rushlight.data.token_batches import TokenBatches
 from rushlight.inference.writer import Scores, Writer
+from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.measured import Measured
 
@@ -114,13 +115,15 @@ class TextFacts:
         record: the words of the run folder.
         scores: on the validation part; None where nothing was measured.
         baselines: what others reach on it.
-        training: loss on some of the training text, read as the validation text is; None where it is not at hand.
+        training: loss on some of the training text, read as the validation text is; None where it is not at hand, and
+            with an n-gram model, which has all of its text in its counts.
         training_tokens: how many there are to train on, likewise.
         passage: see there.
         samples: what it writes, the most cautious first.
         missing: why there is no passage, or what to know about it.
         model: rows of name and value about the model.
         unit: what a token is.
+        has_ngram: whether an n-gram model is a part of it.
     """
 
     record: RunRecord
@@ -133,11 +136,13 @@ class TextFacts:
     missing: str | None
     model: list[tuple[str, str]]
     unit: str
+    has_ngram: bool
 
 
 def text_facts(record: RunRecord, material: TextMaterial) -> TextFacts:
     """Gather them."""
     writer, data = material.writer, material.data
+    has_ngram = any(isinstance(part, NGramLanguageModel) for part in writer.model.modules())
     scores = TextScores.from_json(record.fact("results", "valid"))
     if scores is None and data is not None:
         scores = TextScores.from_json(writer.evaluate(data.valid).to_json())
@@ -145,13 +150,14 @@ def text_facts(record: RunRecord, material: TextMaterial) -> TextFacts:
         record,
         scores,
         _baselines(record),
-        None if data is None else _training_loss(writer, data),
+        None if data is None or has_ngram else _training_loss(writer, data),
         None if data is None else len(data.train.tokens),
         None if data is None else _passage(writer, data),
         _samples(writer, record),
         material.missing,
         _about_model(writer),
         writer.tokenizer.unit,
+        has_ngram,
     )
 
 

@@ -1,7 +1,8 @@
 """Which files show the same picture: the same bytes, the same picture in others, or what a network sees so.
 
-Near copies are sought in a tree of thumbnails (`thumbnail_search.py`). Where that is no help, and for features, all
-pairs are compared, block by block as products of matrices, so that 60,000 images take seconds and little memory.
+Near copies are sought in a tree of thumbnails (`thumbnail_search.py`). Where that is no help, and for the features of
+up to some thousand images, all pairs are compared, block by block as products of matrices; features of more images are
+sought in cells (`feature_cells.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from rushlight.data.audit.feature_cells import pairs_in_cells
 from rushlight.data.audit.inspection import InspectedImages
 from rushlight.data.audit.thumbnail_search import candidate_pairs
 
@@ -27,6 +29,7 @@ _SKETCH, _SLACK = 256, 0.25  # numbers of a sketch of features; cosines of sketc
 _STANDS_OUT = 0.03  # above what is usual
 _ASKED = 2000  # images that say what is usual
 _SKETCHED_FROM = 5000  # images; fewer are compared as they are
+_IN_CELLS_FROM = 10_000  # images; of fewer all pairs are compared
 MOST_PAIRS = 2_000_000  # beyond, the images are mostly blank or alike, and single pairs tell nothing
 
 
@@ -105,10 +108,11 @@ def similar_pairs(left: np.ndarray, right: np.ndarray, least: float) -> np.ndarr
 
 
 def similar_features(features: np.ndarray, least: float) -> np.ndarray:
-    """All pairs of rows of unit length whose cosine is at least so much.
+    """All pairs of rows of unit length whose cosine is at least so much; of very many rows nearly all.
 
     Many rows are first compared by sketches, projections on a few random directions, which keep cosines up to some
-    noise (Johnson and Lindenstrauss, 1984); the pairs that come near are then compared as they are.
+    noise (Johnson and Lindenstrauss, 1984), and very many only with those in the same cells; the pairs that come near
+    are then compared as they are.
 
     Returns:
         (P, 2) int64, the lesser first.
@@ -118,7 +122,9 @@ def similar_features(features: np.ndarray, least: float) -> np.ndarray:
     directions = np.random.default_rng(0).normal(size=(features.shape[1], _SKETCH)).astype(np.float32)
     sketches = features @ directions
     sketches /= np.maximum(np.linalg.norm(sketches, axis=1, keepdims=True), 1e-6)
-    pairs = similar_pairs(sketches, sketches, least - _SLACK)
+    near = least - _SLACK
+    in_cells = len(features) >= _IN_CELLS_FROM
+    pairs = pairs_in_cells(sketches, near, MOST_PAIRS) if in_cells else similar_pairs(sketches, sketches, near)
     return pairs[_products(features, features, pairs) >= least]
 
 

@@ -191,7 +191,7 @@ def language_program(model: nn.Module, tokenizer: Tokenizer, metadata: dict[str,
     if name not in OPERATORS or not isinstance(model, RecurrentLanguageModel):
         raise InputError(
             f"a language model of the kind '{name}' cannot be exported, only {', '.join(OPERATORS)}: "
-            "the state of others has no operator that carries it"
+            "the state of others has no operator that carries it; train one with, for example, --model lstm"
         )
     random = torch.Generator().manual_seed(0)
     tokens = torch.randint(tokenizer.size, (_CHECKED // _STREAMS, _STREAMS), generator=random)

@@ -228,6 +228,7 @@ def text_facts(loss: float = 1.3, training: float = 1.25, **changes: Any) -> Tex
         missing=None,
         model=[],
         unit="character",
+        has_ngram=False,
     )
     return replace(facts, **changes)
 
@@ -245,3 +246,7 @@ def text_facts(loss: float = 1.3, training: float = 1.25, **changes: Any) -> Tex
 )
 def test_evidence_of_a_text_leads_to_advice(changes: dict[str, Any], told: str) -> None:
     assert told in advised(text_facts(**changes))
+
+
+def test_a_model_with_an_ngram_model_is_not_told_to_take_another() -> None:
+    assert "--ngram" not in advised(text_facts(has_ngram=True))
