@@ -105,7 +105,9 @@ def measured(case: Case, seed: int) -> Row:
 
 
 def table(results: Results, ways: list[str], lengths: list[float]) -> str:
-    """One line a way: losses by time, and speeds after the longest."""
+    """One line a way: losses by time, and speeds in the longest; also what was measured before."""
+    ways = [way for way in (RUSHLIGHT, *TRAININGS) if way in ways or any(row["way"] == way for row in results.rows)]
+    lengths = sorted({*lengths, *(row["on"]["minutes"] for row in results.rows)})
     head = [
         "way",
         *(f"nats after {length:g} minutes" for length in lengths),
@@ -115,7 +117,8 @@ def table(results: Results, ways: list[str], lengths: list[float]) -> str:
     lines = []
     for way in ways:
         cases = [Case.of(way, minutes=length) for length in lengths]
-        speeds = [spread(results.values(cases[-1], f), "{:,.0f}") for f in ("tokens_a_second", "written_a_second")]
+        longest = max((case for case in cases if results.values(case, "loss")), key=cases.index, default=cases[-1])
+        speeds = [spread(results.values(longest, f), "{:,.0f}") for f in ("tokens_a_second", "written_a_second")]
         lines.append([way, *(spread(results.values(case, "loss"), "{:.3f}") for case in cases), *speeds])
     return markdown(head, lines)
 

@@ -2,8 +2,7 @@
 
     python benchmarks/nietzsche_best.py
 
-It is the commands that a person would type: `train text` once a seed (the runs of `benchmarks/nietzsche.py`), `mix`,
-and `evaluate --dynamic` of the mixture. Dynamic evaluation goes on learning from the text that it is measured on, so it
+It is the commands that a person would type: `train text --model lstm` once a seed, `mix --ngram`, and `evaluate --dynamic` of the mixture. Dynamic evaluation goes on learning from the text that it is measured on, so it
 stands on a line of its own. What is done already (in the folder `runs/benchmarks`) is not done again, so the benchmark
 can be interrupted. `--epochs-each` trains for so many epochs instead, with more to keep the models from learning by
 heart, which more epochs need.
@@ -16,6 +15,7 @@ from pathlib import Path
 import nietzsche
 from command_line import FOLDER, rushlight, trained_and_measured
 
+LSTM = (*nietzsche.TEXT, "--model", "lstm")
 REGULARISERS = ("--dropout", "0.5", "--model-option", "input_dropout=0.2", "--model-option", "weight_dropout=0.45")
 
 
@@ -37,13 +37,12 @@ def main() -> None:
 
     runs: list[Path] = []
     for seed in range(arguments.members):
+        run = FOLDER / f"nietzsche-best-{length}-seed-{seed}"
         if epochs is None:
-            run = nietzsche.run_folder(arguments.minutes_each, seed)
-            found = nietzsche.measured(arguments.minutes_each, seed)
+            words = [*LSTM, "--minutes", f"{arguments.minutes_each:g}"]
         else:
-            run = FOLDER / f"nietzsche-best-{length}-seed-{seed}"
-            words = [*nietzsche.TEXT, "--epochs", str(epochs), *REGULARISERS, "--seed", str(seed)]
-            found = trained_and_measured(run, words, [])
+            words = [*LSTM, "--epochs", str(epochs), *REGULARISERS]
+        found = trained_and_measured(run, [*words, "--seed", str(seed)], [])
         print(described(f"one LSTM, seed {seed}", found["loss"]), flush=True)
         runs.append(run)
     mixture = FOLDER / f"nietzsche-best-{arguments.members}-times-{length}"

@@ -37,13 +37,14 @@ def mix(
 
     Models that were trained with other seeds, sizes or kinds of network err in different places. The mean of their
     probabilities expects a text better than each of them; it takes the time of all. An n-gram model costs nothing to
-    speak of, and errs in other places than any network: with --ngram even a single run gains.
+    speak of, and errs in other places than any network: with --ngram even a single run gains, if its network was not
+    guided by one already (as that of 'train text' is where no --model is named).
 
     \b
     Examples:
       rushlight train text book.txt --minutes 10 --seed 0 --output first
       rushlight train text book.txt --minutes 10 --seed 1 --output second
-      rushlight mix first second --ngram --output both
+      rushlight mix first second --output both
       rushlight generate both "Once upon a time"
     """
     if ngram_weight is not None and not ngram:

@@ -18,6 +18,7 @@ from rushlight.data.audit.duplicates import (
     standardised,
     usual_cosine,
 )
+from rushlight.data.audit.feature_cells import pairs_in_cells
 from rushlight.data.audit.inspection import inspect_images, perceptual_hashes
 from rushlight.data.samples import scan_folder
 from tests.data.audit.pictures import picture, write_parts
@@ -151,6 +152,29 @@ def test_sketches_of_many_features_lose_no_pair() -> None:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     assert np.array_equal(similar_features(features, 0.85), similar_pairs(features, features, 0.85))
     assert len(similar_features(features, 0.85)) == 200
+
+
+@pytest.mark.parametrize("kinds", [0, 12])
+def test_cells_of_like_features_lose_hardly_a_pair_and_find_no_other(kinds: int) -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(6000, 64)).astype(np.float32)
+    if kinds:  # as photographs of some kinds
+        features += random.normal(size=(kinds, 64))[random.integers(kinds, size=6000)]
+    features[3000:3400] = features[:400] + 0.6 * random.normal(size=(400, 64))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    least = 0.8
+    expected = {tuple(pair) for pair in similar_pairs(features, features, least).tolist()}
+    found = {tuple(pair) for pair in pairs_in_cells(features, least, 10**6, cell=100).tolist()}
+    assert len(expected) > 200
+    assert found <= expected
+    assert len(found) > 0.97 * len(expected)
+
+
+def test_cells_of_rows_that_are_all_the_same_end_with_enough_pairs() -> None:
+    features = np.full((3000, 16), 0.25, np.float32)
+    found = pairs_in_cells(features, 0.9, 5000, cell=100)
+    assert len(found) == 5000
+    assert (found[:, 0] < found[:, 1]).all()
 
 
 def test_images_that_are_all_alike_are_no_copies_of_each_other() -> None:
