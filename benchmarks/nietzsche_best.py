@@ -2,7 +2,8 @@
 
     python benchmarks/nietzsche_best.py
 
-It is the commands that a person would type: `train text --model lstm` once a seed, `mix --ngram`, and `evaluate --dynamic` of the mixture. Dynamic evaluation goes on learning from the text that it is measured on, so it
+It is the commands that a person would type: `train text --model lstm` once a seed, `mix --ngram`, and
+`evaluate --dynamic` of the mixture. Dynamic evaluation goes on learning from the text that it is measured on, so it
 stands on a line of its own. What is done already (in the folder `runs/benchmarks`) is not done again, so the benchmark
 can be interrupted. `--epochs-each` trains for so many epochs instead, with more to keep the models from learning by
 heart, which more epochs need.
