@@ -118,16 +118,19 @@ def test_unknown_ingredient_is_refused_and_the_nearest_named(images, text):
 @pytest.mark.parametrize("name", ingredients.TEXT)
 def test_a_language_model_trains_without_any_of_them(name, text):
     options = {"hidden_size": 8, "embedding_size": 4, "layers": 1}
-    model = LanguageModel(text, model_options=options, without=[name], device="cpu").fit(steps=3)
+    kind = "lstm" if name == "weight_dropout" else "auto"
+    model = LanguageModel(text, kind, model_options=options, without=[name], device="cpu").fit(steps=3)
     assert torch.isfinite(model.learner.loss)
+    assert model.is_guided == (kind == "auto" and name != "ngram")
     if name in ("dropout", "input_dropout", "weight_dropout"):
-        assert name not in model.model_arguments
+        assert name not in model.model_arguments.get("body", model.model_arguments)
     clips = any(isinstance(callback, GradientClipping) for callback in model._with_clipping([]))
     assert clips == (name != "gradient_clipping")
 
 
 def test_ingredients_of_a_language_model_are_those_of_its_recipe(text):
     assert "weight_dropout" not in LanguageModel(text, "transformer").ingredients
+    assert "ngram" not in LanguageModel(text, "lstm").ingredients
     assert "gradient_clipping" not in LanguageModel(text, optimizer="sgd").ingredients
 
 
