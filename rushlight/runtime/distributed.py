@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SECONDS_OF_SILENCE = 50.0  # a rank that has not answered for so long is taken for dead
 SILENCE_VARIABLE = "RUSHLIGHT_SECONDS_OF_SILENCE"
 _BEAT = 2.0  # seconds between signs of life
+_SECONDS_TO_LET_GO = 0.3  # for threads that a busy machine keeps waiting; they need microseconds
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _BROKEN = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe", "Timed out", "timed out")
 
@@ -211,6 +212,9 @@ def started_processes() -> Iterator[None]:
     finally:
         _group.leave()
         _group = None
+        # PyTorch's threads may outlive the group and drop their last tensor only now. For that they take Python's lock;
+        # one that finds Python already ending aborts the process, and torchrun calls the whole training failed.
+        time.sleep(_SECONDS_TO_LET_GO)
 
 
 def total(tensor: Tensor) -> Tensor:
