@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class LanguageModelStep:
     def __init__(self, activation: float = 0.0, change: float = 0.0, carry: bool = True) -> None:
         self.carry = carry
         self.activation, self.change = activation, change
-        self.held_out: HeldOutNGrams | None = None
+        self.held_out: Callable[[Tensor], Tensor] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -176,9 +176,12 @@ class LanguageModel:
         self.device = select_device(device)
         seed_everything(seed)
         module = model if isinstance(model, nn.Module) else self._named_model()
+        self._held_out: HeldOutNGrams | None = None
         if self.is_guided:
             module = self._guided(module)
         self._step = LanguageModelStep(*penalties, carry="carried_state" not in self._left_out)
+        if self.is_guided:
+            self._step.held_out = self._expected_by_others
         self.learner = Learner(
             module,
             data.with_places() if self.is_guided else data,
@@ -191,13 +194,8 @@ class LanguageModel:
     @property
     def is_guided(self) -> bool:
         """Whether an n-gram model of the training part guides the network."""
-        tokens, size = self.data.train.samples, self.data.tokenizer.size
-        return (
-            "ngram" not in self._left_out
-            and "ngram" in self.ingredients
-            and tokens <= MOST_COUNTED
-            and size <= MOST_TOKENS
-        )
+        can_be_counted = len(self.data.train.tokens) <= MOST_COUNTED and self.data.tokenizer.size <= MOST_TOKENS
+        return can_be_counted and "ngram" in self.ingredients and "ngram" not in self._left_out
 
     def _guided(self, body: nn.Module) -> GuidedLanguageModel:
         order = order_for(self.data.tokenizer.unit)
@@ -209,11 +207,17 @@ class LanguageModel:
 
     def _count_apart(self) -> None:
         """Before a guided model trains: count the text without each of its parts."""
-        if self.is_guided and self._step.held_out is None:
+        if self.is_guided and self._held_out is None:
             tokens = self.data.train.tokens
             folds = next(folds for most, folds in FOLDS.items() if len(tokens) <= most)
             order = order_for(self.data.tokenizer.unit)
-            self._step.held_out = HeldOutNGrams(tokens, self.data.tokenizer.size, order, folds, self.device)
+            self._held_out = HeldOutNGrams(tokens, self.data.tokenizer.size, order, folds, self.device)
+
+    def _expected_by_others(self, places: Tensor) -> Tensor:
+        """What guides the network in training, also where the learner is used by itself; counted when first asked."""
+        self._count_apart()
+        assert self._held_out is not None
+        return self._held_out(places)
 
     @property
     def ingredients(self) -> dict[str, str]:

@@ -15,9 +15,8 @@ V, T, B = 11, 6, 3
 SMALL = {"embedding_size": 8, "hidden_size": 8, "layers": 2}
 
 
-@pytest.fixture(
-    params=[*TRAINABLE_LANGUAGE_MODELS, "mixture", "guided"]
-)  # an n-gram model counts, and has tests of its own
+# An n-gram model counts, and has tests of its own.
+@pytest.fixture(params=[*TRAINABLE_LANGUAGE_MODELS, "mixture", "guided"])
 def name(request) -> str:
     return request.param
 

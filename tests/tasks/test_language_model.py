@@ -70,7 +70,8 @@ def test_a_guided_model_is_told_of_no_text_that_was_counted(data):
     """Of noise nothing can be known, so whoever expects less than its entropy while training was told."""
     noise = np.random.default_rng(0).integers(2, data.tokenizer.size, 6000)
     unlearnable = TextData("noise", data.tokenizer, noise[:5000], noise[5000:], data.options)
-    model = LanguageModel(unlearnable, model_options=SMALL, device="cpu").fit(2, lr=1e-4)
+    model = LanguageModel(unlearnable, model_options=SMALL, device="cpu")
+    model.learner.fit(2, lr=1e-4)  # the learner by itself, too
     entropy = np.log(data.tokenizer.size - 2)
     assert all(row["train_loss"].value > entropy for row in model.learner.history.rows)
 
