@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from image_recipes import Batches, FastArithmetic, fast_arithmetic, small_resnet
+from image_recipes import DEVIATION, MEAN, Batches, FastArithmetic, fast_arithmetic, small_resnet
 from peer_environments import let_torchvision_load
 from torch import Tensor, nn
 from torch.nn import functional
 
 # The recipe for the small residual net, the same in every library: one cycle of Nesterov's momentum.
 BATCH, LR, MOMENTUM, DECAY, SMOOTHING, WARM_UP = 256, 0.2, 0.9, 5e-4, 0.1, 0.25
-FASTAI_BATCH = 128
+FASTAI_BATCH, KEPT_ASIDE = 128, 0.05
 FEWEST_STEPS = 10  # of a cycle; a warm-up takes fewer, and PyTorch's schedule then divides by zero
 
 Train = Callable[[Tensor, Tensor, int, int], nn.Module]
@@ -150,6 +151,37 @@ def with_fastai(make_model: Callable[[], nn.Module], lr: float) -> Train:
         batches = Batches(images, targets, FASTAI_BATCH, seed=seed)
         loaders = DataLoaders(batches, [(images[:2], targets[:2])])
         learner = Learner(loaders, FastArithmetic(make_model()), loss_func=LabelSmoothingCrossEntropyFlat())
+        with learner.no_bar(), learner.no_logging():
+            learner.fit_one_cycle(epochs, lr)
+        return learner.model
+
+    return train
+
+
+def with_fastai_from_files(make_model: Callable[[], nn.Module], lr: float) -> Callable[..., nn.Module]:
+    """fastai as its tutorials have it: files read by workers, its own changes of images, float32, channels-last.
+
+    Its mixed precision needs a GPU. Like Rushlight it keeps a twentieth of the images aside to look at after each epoch.
+    """
+
+    def train(files: Sequence[Path], epochs: int, seed: int) -> nn.Module:
+        let_torchvision_load()
+        from fastai.data.transforms import Normalize, parent_label
+        from fastai.losses import LabelSmoothingCrossEntropyFlat
+        from fastai.vision.all import ImageDataLoaders, Learner, accuracy, aug_transforms
+
+        torch.manual_seed(seed)
+        loaders = ImageDataLoaders.from_path_func(
+            files[0].parent.parent,
+            list(files),
+            parent_label,
+            valid_pct=KEPT_ASIDE,
+            seed=seed,
+            bs=FASTAI_BATCH,
+            batch_tfms=[*aug_transforms(), Normalize.from_stats(MEAN, DEVIATION)],
+        )
+        learner = Learner(loaders, make_model(), loss_func=LabelSmoothingCrossEntropyFlat(), metrics=accuracy)
+        learner.to_channelslast(use_amp=False)
         with learner.no_bar(), learner.no_logging():
             learner.fit_one_cycle(epochs, lr)
         return learner.model

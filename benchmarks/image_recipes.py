@@ -33,12 +33,9 @@ def decoded(name: str, most: int | None = None) -> dict[str, Tensor]:
     if not kept.is_file():
         from PIL import Image
 
-        from rushlight.data import catalog
-
         arrays: dict[str, np.ndarray] = {}
         for part in ("train", "test"):
-            files = sorted((catalog.get(name) / part).glob("*/*.jpg"))
-            files = files[:: -(-len(files) // most) if most else 1]
+            files = files_of(name, part, most)
             classes = sorted({file.parent.name for file in files})
             pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
             arrays[f"{part}_images"] = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
@@ -47,6 +44,14 @@ def decoded(name: str, most: int | None = None) -> dict[str, Tensor]:
         np.savez(kept, **arrays)
     with np.load(kept) as found:
         return {key: torch.from_numpy(found[key]) for key in found.files}
+
+
+def files_of(name: str, part: str, most: int | None = None) -> list[Path]:
+    """The files of a part, or `most` of them, spread over the classes."""
+    from rushlight.data import catalog
+
+    files = sorted((catalog.get(name) / part).glob("*/*.jpg"))
+    return files[:: -(-len(files) // most) if most else 1]
 
 
 def normalised(images: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ rounds reaches it. A way climbs until it has reached all targets or a step would
   `evaluate RUN --split test`, once as it is and once more with `--tta`, several views of each image; the seconds are
   those of the whole training, from its first step to the saved model;
 - fastai with `fit_one_cycle`, its own optimizer and smoothed loss, on its xresnet18 and on the widest net of its
-  lecture;
+  lecture; that one also as its tutorials have it, without what is said below: from the files, in float32;
 - Lightning, Keras (on PyTorch) and a plain PyTorch script with one small residual net and one recipe (one cycle);
 - the published speed run (Muon, `speed_run.py`), also at half of its width, measured with six views as it has it.
 
-All peers train on all 50,000 images, decoded beforehand, in batches that are made as whole tensors, with convolutions
+The other peers train on all 50,000 images, decoded beforehand, in batches that are made as whole tensors, with convolutions
 in channels-last memory and, where the processor has it, in bfloat16; only their training is timed, after a warm-up.
 """
 
@@ -51,6 +51,7 @@ QUICK_IMAGES, QUICK_MINUTES = 1000, 0.05
 ENVIRONMENTS = {
     "fastai, xresnet18": "fastai",
     "fastai, the lecture's widest net": "fastai",
+    "fastai, the lecture's widest net, from files in float32": "fastai",
     "Lightning, small residual net": "lightning",
     "Keras, small residual net": "keras",
     "plain PyTorch, small residual net": "rushlight",
@@ -63,6 +64,14 @@ LADDERS: dict[str, tuple[float, ...]] = {
     RUSHLIGHT: MINUTES,
     **{way: SPEED_RUN_EPOCHS if way.startswith("speed run") else EPOCHS for way in ENVIRONMENTS},
 }
+
+
+def from_files() -> dict[str, Callable[..., Any]]:
+    """For each peer that reads files a function from them, epochs and seed to a trained module."""
+    import image_peers
+
+    make = image_peers.widest_of_the_lecture
+    return {"fastai, the lecture's widest net, from files in float32": image_peers.with_fastai_from_files(make, 1e-2)}
 
 
 def trainings() -> dict[str, Callable[..., Any]]:
@@ -88,14 +97,19 @@ def trainings() -> dict[str, Callable[..., Any]]:
 
 def here(way: str, epochs: int, seed: int, most: int | None) -> Row:
     """Train a peer in this process, and measure it."""
-    from image_recipes import accuracy, decoded, normalised
+    from image_recipes import accuracy, decoded, files_of, normalised
 
     data = decoded("cifar10", most)
-    images, targets = normalised(data["train_images"]), data["train_targets"]
-    train = trainings()[way]
-    train(images[:: len(images) // 512], targets[:: len(images) // 512], 1, seed)  # warm-up
+    train: Callable[..., Any]
+    given: tuple[Any, ...]
+    if way in from_files():
+        train, given = from_files()[way], (files_of("cifar10", "train", most),)
+    else:
+        train, given = trainings()[way], (normalised(data["train_images"]), data["train_targets"])
+    few = len(given[0]) // 512
+    train(*(part[::few] for part in given), 1, seed)  # warm-up
     started = time.perf_counter()
-    model = train(images, targets, epochs, seed)
+    model = train(*given, epochs, seed)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "accuracy": accuracy(model, normalised(data["test_images"]), data["test_targets"])}
 

@@ -21,10 +21,11 @@ from rushlight.nn.quasi_recurrent import QuasiRecurrent
 from rushlight.nn.recurrent import State, identity_start
 from rushlight.nn.regularisers import LockedDropout, embedding_dropout, weight_drop
 
-_FUSED: dict[str, tuple[Callable[[int, int], nn.RNNBase], Callable[..., Any]]] = {
-    "rnn": (nn.RNN, torch.rnn_tanh),
-    "gru": (nn.GRU, torch.gru),
-    "lstm": (nn.LSTM, torch.lstm),
+# For each cell the module, what computes a window, and what computes one step.
+_FUSED: dict[str, tuple[Callable[[int, int], nn.RNNBase], Callable[..., Any], Callable[..., Any]]] = {
+    "rnn": (nn.RNN, torch.rnn_tanh, torch.rnn_tanh_cell),
+    "gru": (nn.GRU, torch.gru, torch.gru_cell),
+    "lstm": (nn.LSTM, torch.lstm, torch.lstm_cell),
 }
 RECURRENT_CELLS = (*_FUSED, "qrnn")
 
@@ -43,7 +44,7 @@ class FusedRecurrent(nn.Module):
 
     def __init__(self, cell: str, input_size: int, hidden_size: int, weight_dropout: float = 0.0) -> None:
         super().__init__()
-        layer, self._function = _FUSED[cell]
+        layer, self._function, self._step = _FUSED[cell]
         self.hidden_size = hidden_size
         self.has_memory = cell == "lstm"
         self.weight_dropout = weight_dropout
@@ -54,6 +55,10 @@ class FusedRecurrent(nn.Module):
         layer = self.layer
         weight_hh = weight_drop(layer.weight_hh_l0, self.weight_dropout, self.training)
         flat = [layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0]
+        if len(inputs) == 1 and not torch.is_grad_enabled():
+            # Who writes asks for one position at a time, for which the fused kernel on a CPU sorts its weights anew.
+            state = self._step(inputs[0], state, *flat)
+            return (state[0] if self.has_memory else state)[None], state
         before = tuple(part[None] for part in state) if isinstance(state, tuple) else state[None]
         outputs, *after = self._function(inputs, before, flat, True, 1, 0.0, self.training, False, False)
         return outputs, (after[0][0], after[1][0]) if self.has_memory else after[0][0]

@@ -21,6 +21,7 @@ BLOCK = 1024  # rows: tables are filled up to whole blocks
 NOTHING = -1  # stands in the state for what was before the text
 _UNUSED = torch.iinfo(torch.int64).max  # fills up the sorted keys
 _MULTIPLIER = -7046029254386353131  # odd (2^64 divided by the golden ratio), so that keys are mixed up but by chance
+_ALL_BITS = (1 << 64) - 1
 _PROBABILITIES_AT_ONCE = 4_000_000
 
 
@@ -138,7 +139,11 @@ class NGramLanguageModel(nn.Module):
         Returns:
             (T, B, V).
         """
-        return self._probabilities(history).clamp_min(torch.finfo(torch.float32).tiny).log()
+        if history.is_cpu and history.shape == (self.order + 1, 1):
+            found = self._probabilities_of_one(history[1:, 0].tolist())
+        else:
+            found = self._probabilities(history)
+        return found.clamp_min(torch.finfo(torch.float32).tiny).log()
 
     def losses(self, text: Tensor) -> Tensor:
         """Nats of each token of a text from its second on, a stretch at a time: (N,) to (N - 1,)."""
@@ -186,6 +191,28 @@ class NGramLanguageModel(nn.Module):
             result.index_put_((position, followers), self._table(length, "given")[entry], accumulate=True)
         return result.view(positions, streams, self.tokens)
 
+    def _probabilities_of_one(self, context: list[int]) -> Tensor:
+        """Those of `_probabilities` after one position: (1, 1, V). A writer asks for one at a time, and waits.
+
+        Args:
+            context: the last `order` tokens, -1 for what was before the text.
+        """
+        result = np.full(self.tokens, 1 / self.tokens, np.float32)
+        for length in range(self.order + 1):
+            tokens = context[len(context) - length :]
+            if NOTHING in tokens:
+                break
+            keys = self._table(length, "keys").numpy()
+            key = _key_of(tokens)
+            row = int(keys.searchsorted(key))
+            if row == len(keys) or keys[row] != key:
+                break  # and no longer context was seen
+            first, end = self._table(length, "starts")[row : row + 2].tolist()
+            result *= self._table(length, "shares")[row].item()
+            followers = self._table(length, "followers")[first:end].numpy()
+            result[followers] += self._table(length, "given")[first:end].numpy()
+        return torch.from_numpy(result)[None, None]
+
     def _table(self, length: int, name: str) -> Tensor:
         return self.get_buffer(f"{name}{length}")
 
@@ -206,6 +233,15 @@ def context_keys(tokens: Tensor, length: int, count: int) -> Tensor:
         keys = keys * _MULTIPLIER + tokens[offset : offset + count] + 1
         keys = keys ^ _shifted(keys, 29)
     return keys
+
+
+def _key_of(tokens: Sequence[int]) -> int:
+    """The number that `context_keys` gives a context."""
+    key = 0
+    for token in tokens:
+        key = (key * _MULTIPLIER + token + 1) & _ALL_BITS
+        key ^= key >> 29
+    return key - ((key >> 63) << 64)
 
 
 def _shifted(keys: Tensor, bits: int) -> Tensor:

@@ -27,6 +27,21 @@ def test_the_probabilities_of_all_tokens_sum_to_one_after_any_context(tokens, co
     assert total == pytest.approx(1, abs=1e-5)
 
 
+@given(
+    tokens=st.lists(st.integers(0, 4), min_size=0, max_size=120).map(np.array),
+    read=st.lists(st.integers(0, 4), min_size=1, max_size=20),
+    order=st.integers(0, 5),
+)
+def test_token_by_token_it_expects_what_it_expects_of_a_window(tokens, read, order):
+    model = NGramLanguageModel.learned(tokens, 5, order)
+    window = torch.tensor(read)[:, None]
+    state, single = None, []
+    for token in window:
+        found, state = model(token[None], state)
+        single.append(found)
+    torch.testing.assert_close(torch.cat(single), model(window)[0])
+
+
 def test_a_text_that_repeats_is_expected_after_its_context():
     tokens = np.tile([0, 1, 2, 3, 2], 100)
     found = losses(NGramLanguageModel.learned(tokens, 4, 3), tokens[:50])
