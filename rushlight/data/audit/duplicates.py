@@ -1,8 +1,8 @@
 """Which files show the same picture: the same bytes, the same picture in others, or what a network sees so.
 
 Near copies are sought in a tree of thumbnails (`thumbnail_search.py`). Where that is no help, and for the features of
-up to some thousand images, all pairs are compared, block by block as products of matrices; features of more images are
-sought in cells (`feature_cells.py`).
+up to some thousand images, all pairs are compared, block by block as products of matrices. Of more images both are
+sought in cells (`cells.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from rushlight.data.audit.feature_cells import pairs_in_cells
+from rushlight.data.audit.cells import IN_CELLS_FROM, pairs_in_cells
 from rushlight.data.audit.inspection import InspectedImages
 from rushlight.data.audit.thumbnail_search import candidate_pairs
 
@@ -29,7 +29,6 @@ _SKETCH, _SLACK = 256, 0.25  # numbers of a sketch of features; cosines of sketc
 _STANDS_OUT = 0.03  # above what is usual
 _ASKED = 2000  # images that say what is usual
 _SKETCHED_FROM = 5000  # images; fewer are compared as they are
-_IN_CELLS_FROM = 10_000  # images; of fewer all pairs are compared
 MOST_PAIRS = 2_000_000  # beyond, the images are mostly blank or alike, and single pairs tell nothing
 
 
@@ -123,8 +122,10 @@ def similar_features(features: np.ndarray, least: float) -> np.ndarray:
     sketches = features @ directions
     sketches /= np.maximum(np.linalg.norm(sketches, axis=1, keepdims=True), 1e-6)
     near = least - _SLACK
-    in_cells = len(features) >= _IN_CELLS_FROM
-    pairs = pairs_in_cells(sketches, near, MOST_PAIRS) if in_cells else similar_pairs(sketches, sketches, near)
+    if len(features) >= IN_CELLS_FROM:
+        pairs = pairs_in_cells(sketches, np.sqrt(2 - 2 * near), MOST_PAIRS)
+    else:
+        pairs = similar_pairs(sketches, sketches, near)
     return pairs[_products(features, features, pairs) >= least]
 
 

@@ -18,7 +18,7 @@ from rushlight.data.audit.duplicates import (
     standardised,
     usual_cosine,
 )
-from rushlight.data.audit.feature_cells import pairs_in_cells
+from rushlight.data.audit.cells import pairs_in_cells
 from rushlight.data.audit.inspection import inspect_images, perceptual_hashes
 from rushlight.data.samples import scan_folder
 from tests.data.audit.pictures import picture, write_parts
@@ -138,6 +138,19 @@ def test_the_tree_of_thumbnails_finds_what_comparing_all_pairs_finds(monkeypatch
     assert np.array_equal(near_pairs(thumbnails, hashes, mirrored), found)
 
 
+def test_of_many_pictures_cells_find_what_the_tree_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    coarse = random.integers(20, 236, (3000, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    noise = random.normal(scale=random.uniform(0, 11, (600, 1, 1, 1)), size=(600, 32, 32, 3))
+    copies = np.concatenate([coarse[:300], coarse[300:600, :, ::-1]]) + noise
+    thumbnails = np.concatenate([coarse, copies]).clip(0, 255).astype(np.uint8)
+    hashes, mirrored = perceptual_hashes(thumbnails)
+    expected = near_pairs(thumbnails, hashes, mirrored)
+    assert len(expected) > 550
+    monkeypatch.setattr(thumbnail_search, "IN_CELLS_FROM", 1000)
+    assert np.array_equal(near_pairs(thumbnails, hashes, mirrored), expected)
+
+
 def test_where_all_pictures_are_alike_the_tree_steps_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnail_search, "MOST_CANDIDATES", 1000)
     blank = np.full((100, 32, 32, 3), 250, np.uint8)
@@ -164,7 +177,7 @@ def test_cells_of_like_features_lose_hardly_a_pair_and_find_no_other(kinds: int)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     least = 0.8
     expected = {tuple(pair) for pair in similar_pairs(features, features, least).tolist()}
-    found = {tuple(pair) for pair in pairs_in_cells(features, least, 10**6, cell=100).tolist()}
+    found = {tuple(pair) for pair in pairs_in_cells(features, np.sqrt(2 - 2 * least), 10**6, cell=100).tolist()}
     assert len(expected) > 200
     assert found <= expected
     assert len(found) > 0.97 * len(expected)
@@ -172,7 +185,7 @@ def test_cells_of_like_features_lose_hardly_a_pair_and_find_no_other(kinds: int)
 
 def test_cells_of_rows_that_are_all_the_same_end_with_enough_pairs() -> None:
     features = np.full((3000, 16), 0.25, np.float32)
-    found = pairs_in_cells(features, 0.9, 5000, cell=100)
+    found = pairs_in_cells(features, 0.5, 5000, cell=100)
     assert len(found) == 5000
     assert (found[:, 0] < found[:, 1]).all()
 
