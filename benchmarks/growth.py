@@ -17,7 +17,7 @@ from statistics import linear_regression, median
 
 from growth_rows import GROWTH
 from peer_environments import run_in
-from side_by_side import Case, Results, Row, add_arguments, chosen, let_peers_import_this_project, markdown, peak_memory
+from side_by_side import Case, Results, Row, add_arguments, chosen, let_peers_import_this_project, markdown, peak_memory, spread
 
 QUICK_SIZES = 2  # of each row
 FITTED = 3  # the largest sizes
@@ -57,7 +57,7 @@ def table(results: Results, rows: dict[str, list[int]]) -> str:
             [
                 row,
                 f"{sizes[0]:,} to {sizes[-1]:,} {unit}",
-                f"{median(largest):.3g} ({largest[0]:.3g} to {largest[-1]:.3g})",
+                spread(largest, "{:.3g}"),
                 f"{grows:.2f}" + (" (2 is in proportion)" if unit in IN_PROPORTION else ""),
                 f"{peak:,.0f}",
                 f"{memory_grows:.2f}" if memory_grows else "none",
