@@ -17,7 +17,17 @@ from statistics import linear_regression, median
 
 from growth_rows import GROWTH
 from peer_environments import run_in
-from side_by_side import Case, Results, Row, add_arguments, chosen, let_peers_import_this_project, markdown, peak_memory, spread
+from side_by_side import (
+    Case,
+    Results,
+    Row,
+    add_arguments,
+    chosen,
+    let_peers_import_this_project,
+    markdown,
+    peak_memory,
+    spread,
+)
 
 QUICK_SIZES = 2  # of each row
 FITTED = 3  # the largest sizes

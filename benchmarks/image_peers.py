@@ -161,7 +161,8 @@ def with_fastai(make_model: Callable[[], nn.Module], lr: float) -> Train:
 def with_fastai_from_files(make_model: Callable[[], nn.Module], lr: float) -> Callable[..., nn.Module]:
     """fastai as its tutorials have it: files read by workers, its own changes of images, float32, channels-last.
 
-    Its mixed precision needs a GPU. Like Rushlight it keeps a twentieth of the images aside to look at after each epoch.
+    Its mixed precision needs a GPU. As Rushlight does, it keeps a twentieth of the images aside, to look at after each
+    epoch.
     """
 
     def train(files: Sequence[Path], epochs: int, seed: int) -> nn.Module:

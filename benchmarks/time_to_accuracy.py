@@ -18,8 +18,9 @@ rounds reaches it. A way climbs until it has reached all targets or a step would
 - Lightning, Keras (on PyTorch) and a plain PyTorch script with one small residual net and one recipe (one cycle);
 - the published speed run (Muon, `speed_run.py`), also at half of its width, measured with six views as it has it.
 
-The other peers train on all 50,000 images, decoded beforehand, in batches that are made as whole tensors, with convolutions
-in channels-last memory and, where the processor has it, in bfloat16; only their training is timed, after a warm-up.
+The other peers train on all 50,000 images, decoded beforehand, in batches that are made as whole tensors, with
+convolutions in channels-last memory and, where the processor has it, in bfloat16; only their training is timed, after a
+warm-up.
 """
 
 import argparse

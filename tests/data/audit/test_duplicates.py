@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from rushlight.data.audit import thumbnail_search
+from rushlight.data.audit.cells import pairs_in_cells
 from rushlight.data.audit.copies import duplicate_findings, fixes_for_copies, unreadable_finding
 from rushlight.data.audit.duplicates import (
     DuplicateGroup,
@@ -18,7 +19,6 @@ from rushlight.data.audit.duplicates import (
     standardised,
     usual_cosine,
 )
-from rushlight.data.audit.cells import pairs_in_cells
 from rushlight.data.audit.inspection import inspect_images, perceptual_hashes
 from rushlight.data.samples import scan_folder
 from tests.data.audit.pictures import picture, write_parts
