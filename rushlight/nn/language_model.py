@@ -57,8 +57,8 @@ class FusedRecurrent(nn.Module):
         flat = [layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0]
         if len(inputs) == 1 and not torch.is_grad_enabled():
             # Who writes asks for one position at a time, for which the fused kernel on a CPU sorts its weights anew.
-            state = self._step(inputs[0], state, *flat)
-            return (state[0] if self.has_memory else state)[None], state
+            stepped = self._step(inputs[0], state, *flat)
+            return (stepped[0] if self.has_memory else stepped)[None], stepped
         before = tuple(part[None] for part in state) if isinstance(state, tuple) else state[None]
         outputs, *after = self._function(inputs, before, flat, True, 1, 0.0, self.training, False, False)
         return outputs, (after[0][0], after[1][0]) if self.has_memory else after[0][0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rushlight.nn.language_model import RecurrentLanguageModel
+from rushlight.nn.language_model import RECURRENT_CELLS, RecurrentLanguageModel
 from rushlight.nn.recurrent import CELLS, RecurrentLoop
 from rushlight.nn.regularisers import (
     LockedDropout,
@@ -33,6 +33,19 @@ def test_it_is_an_embedding_the_written_out_loops_and_a_matrix(cell):
             getattr(loop.cell, part).data.copy_(getattr(layer.layer, f"{part}_l0").data)
         x, _ = loop(x)
     torch.testing.assert_close(model.head(x), model(tokens())[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", RECURRENT_CELLS)
+def test_who_writes_gets_a_position_at_a_time_what_a_window_gives(cell):
+    model = RecurrentLanguageModel(V, cell, 5, 8, dropout=0.5).eval()
+    window, after = model(tokens())  # with gradients, by the kernel for windows
+    state, found = None, []
+    with torch.no_grad():
+        for token in tokens():
+            logits, state = model(token[None], state)
+            found.append(logits)
+    torch.testing.assert_close(torch.cat(found), window)
+    torch.testing.assert_close(state, after)
 
 
 def test_tied_weights_are_one_matrix_that_learns_from_both_ends():
