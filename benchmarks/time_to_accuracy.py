@@ -52,7 +52,7 @@ QUICK_IMAGES, QUICK_MINUTES = 1000, 0.05
 ENVIRONMENTS = {
     "fastai, xresnet18": "fastai",
     "fastai, the lecture's widest net": "fastai",
-    "fastai, the lecture's widest net, from files in float32": "fastai",
+    "fastai from files in float32, the lecture's widest net": "fastai",
     "Lightning, small residual net": "lightning",
     "Keras, small residual net": "keras",
     "plain PyTorch, small residual net": "rushlight",
@@ -72,7 +72,7 @@ def from_files() -> dict[str, Callable[..., Any]]:
     import image_peers
 
     make = image_peers.widest_of_the_lecture
-    return {"fastai, the lecture's widest net, from files in float32": image_peers.with_fastai_from_files(make, 1e-2)}
+    return {"fastai from files in float32, the lecture's widest net": image_peers.with_fastai_from_files(make, 1e-2)}
 
 
 def trainings() -> dict[str, Callable[..., Any]]:
