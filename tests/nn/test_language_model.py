@@ -48,6 +48,16 @@ def test_who_writes_gets_a_position_at_a_time_what_a_window_gives(cell):
     torch.testing.assert_close(state, after)
 
 
+@pytest.mark.parametrize("cell", RECURRENT_CELLS)
+def test_a_last_window_of_one_position_goes_on_in_bfloat16(cell):
+    model = RecurrentLanguageModel(V, cell, 5, 8).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        _, state = model(tokens())
+        longer, _ = model(tokens()[:2], state)
+        single, _ = model(tokens()[:1], state)
+    torch.testing.assert_close(single, longer[:1], rtol=0.02, atol=0.01)
+
+
 def test_tied_weights_are_one_matrix_that_learns_from_both_ends():
     model = RecurrentLanguageModel(V, "lstm", 6, 9, 2, tie_weights=True)
     assert model.head.weight is model.embedding.weight
