@@ -253,13 +253,11 @@ def ngram_of_text(characters: int) -> Work:
     """The n-gram model that a language model is measured beside: counted, and asked about a fifth of the text."""
     from rushlight.data.text import TextData
     from rushlight.inference.text_baselines import ngram_loss
-    from rushlight.nn.ngram import CHARACTER_ORDER
 
     path = text_file(characters)
     _new_cache()
     data = TextData.from_files(path, device="cpu")
-    parts = data.train.tokens, data.valid.tokens
-    return lambda: ngram_loss(*parts, data.tokenizer.size, CHARACTER_ORDER)
+    return lambda: ngram_loss(data.train.tokens, data.valid.tokens, data.tokenizer)
 
 
 def check_of_text(characters: int) -> Work:

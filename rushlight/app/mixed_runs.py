@@ -14,7 +14,6 @@ from rushlight.app.run_evaluation import AdaptiveEvaluations, evaluate_run, fact
 from rushlight.inference.text_baselines import ngram_loss
 from rushlight.inference.text_evaluation import TextEvaluation
 from rushlight.inference.text_mixture import save_mixture
-from rushlight.nn.ngram import order_for
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.run_folder import RunFolder, environment_versions
 
@@ -84,9 +83,7 @@ def mix_into_run_folder(
             save_mixture(runs, run_folder.model)
         else:
             text = text_of_run(RunFolder.find(runs[0]), device)
-            members["n-gram model"] = ngram_loss(
-                text.train.tokens, text.valid.tokens, text.tokenizer.size, order_for(text.tokenizer.unit)
-            ).value
+            members["n-gram model"] = ngram_loss(text.train.tokens, text.valid.tokens, text.tokenizer).value
             save_mixture(runs, run_folder.model, counted=text.train.tokens, ngram_weight=ngram_weight)
         about = {
             "command": sys.argv,

@@ -12,8 +12,8 @@ from rushlight.app.runs import Fit, Keeping, RunInProgress
 from rushlight.data.catalog import DATASETS
 from rushlight.data.text import TextData
 from rushlight.inference.text_baselines import compressed_bits_per_character, ngram_loss
+from rushlight.inference.text_counts import reach_of
 from rushlight.inference.text_evaluation import TextEvaluation
-from rushlight.nn.ngram import order_for
 from rushlight.runtime.distributed import is_writer
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.measured import Measured
@@ -100,8 +100,7 @@ def baselines(data: TextData) -> Baselines | None:
     train, valid = data.train.tokens, data.valid.tokens
     if len(train) > MOST_BASELINE_TOKENS:
         return None
-    order = order_for(data.tokenizer.unit)
-    ngram = ngram_loss(train, valid, data.tokenizer.size, order)
+    ngram = ngram_loss(train, valid, data.tokenizer)
     valid_text = data.tokenizer.decode(valid)
     name, bits = compressed_bits_per_character(data.tokenizer.decode(train), valid_text)
     return Baselines(ngram, name, bits * log(2) * len(valid_text) / len(valid))
@@ -142,10 +141,7 @@ class TrainedTextRun:
         rows = [("this model", str(self.evaluation.loss))]
         if self.baselines is not None:
             rows += [
-                (
-                    f"counting what followed ({order_for(unit)} {unit}s back)",
-                    str(self.baselines.ngram),
-                ),
+                (f"counting what followed ({reach_of(unit)})", str(self.baselines.ngram)),
                 (
                     f"the compressor {self.baselines.compressor}, which learns as it reads",
                     f"{self.baselines.compressed:.4f}",

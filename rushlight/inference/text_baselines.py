@@ -13,21 +13,21 @@ import math
 import numpy as np
 import torch
 
+from rushlight.data.tokenizers import Tokenizer
+from rushlight.inference.text_counts import count_text
 from rushlight.inference.text_evaluation import mean_of_blocks
-from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.runtime.measured import Measured
 
 
-def ngram_loss(train: np.ndarray, valid: np.ndarray, vocabulary: int, order: int) -> Measured:
-    """The mean loss in nats a token of an n-gram model, which learns nothing from what it is measured on.
+def ngram_loss(train: np.ndarray, valid: np.ndarray, tokenizer: Tokenizer) -> Measured:
+    """The mean loss in nats a token of `count_text`, which learns nothing from what it is measured on.
 
     Args:
         train: (N,) the text to count.
         valid: (M,) the text to measure on, from its second token on.
-        vocabulary: how many tokens there are.
-        order: the longest context, in tokens.
+        tokenizer: what the tokens are.
     """
-    model = NGramLanguageModel.learned(train, vocabulary, order)
+    model = count_text(train, tokenizer)
     tokens = torch.from_numpy(np.asarray(valid).astype(np.int64))
     return mean_of_blocks(model.losses(tokens).double().numpy())
 

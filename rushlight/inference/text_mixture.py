@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rushlight.inference.text_counts import count_text
 from rushlight.inference.text_file import load_language_model, save_language_model
 from rushlight.nn.mixture import MixtureLanguageModel
-from rushlight.nn.ngram import NGramLanguageModel, order_for
+from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.runtime.errors import InputError
 from rushlight.runtime.run_folder import RunFolder
 
@@ -70,10 +71,10 @@ def save_mixture(
     assert first is not None  # there is one
     tokenizer, name, _, lowercase = first
     if counted is not None:
-        ngram = NGramLanguageModel.learned(counted, tokenizer.size, order_for(tokenizer.unit))
+        ngram = count_text(counted, tokenizer)
         weights = [(1 - ngram_weight) * weight / sum(weights) for weight in weights] + [ngram_weight]
         members.append(ngram)
-        arguments.append({"model": "ngram", **ngram.arguments})
+        arguments.append({"model": ngram.NAME, **ngram.arguments})
     mixture = MixtureLanguageModel(members, weights)
     settings = {"members": arguments, "weights": mixture.weights}
     save_language_model(path, mixture, "mixture", settings, tokenizer, name, lowercase=lowercase)

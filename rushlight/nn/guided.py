@@ -48,16 +48,18 @@ class GuidedLanguageModel(nn.Module):
 
     Args:
         body: the network.
-        ngram: over the same tokens; it does not train.
+        ngram: over the same tokens, of characters alone or of words too; it does not train.
 
     Raises:
-        ValueError: the network is no recurrent one.
+        ValueError: the network is no recurrent one, or the other no n-gram model.
     """
 
-    def __init__(self, body: nn.Module, ngram: NGramLanguageModel) -> None:
+    def __init__(self, body: nn.Module, ngram: nn.Module) -> None:
         super().__init__()
         if not isinstance(body, RecurrentLanguageModel):
             raise ValueError("only a recurrent network can be guided by an n-gram model")
+        if not isinstance(ngram, NGramLanguageModel):
+            raise ValueError("only an n-gram model can guide a network")
         self.body, self.ngram = body, ngram
         self.guide = Guide(ngram.tokens, body.embedding.embedding_dim)
         if body.head.weight is not body.embedding.weight:

@@ -7,13 +7,14 @@ the one occurrence alone is not enough: what was said some lines before is said 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rushlight.nn.ngram import NOTHING, NGramLanguageModel
+from rushlight.nn.ngram import NGramLanguageModel
 
 MOST_KEPT = 1 << 27  # logarithms that are kept once they are computed, of 2 bytes each
 
@@ -23,28 +24,30 @@ class HeldOutNGrams:
 
     Args:
         text: (N,) token numbers; may be memory-mapped.
-        tokens: V.
-        order: the longest context, in tokens.
+        count: makes an n-gram model of a text; all of one kind and order.
         folds: parts, at least 2; the more, the nearer each model is to that of the whole text, and the longer they
             take.
         device: where they answer.
     """
 
     def __init__(
-        self, text: np.ndarray, tokens: int, order: int, folds: int = 8, device: str | torch.device = "cpu"
+        self,
+        text: np.ndarray,
+        count: Callable[[np.ndarray], NGramLanguageModel],
+        folds: int = 8,
+        device: str | torch.device = "cpu",
     ) -> None:
-        self.tokens, self.order = tokens, order
         self.device = torch.device(device)
         ends = np.linspace(0, len(text), min(folds, len(text)) + 1).round().astype(int).tolist()
         self._models = [
-            NGramLanguageModel.learned(np.concatenate([text[:start], text[end:]]), tokens, order).to(self.device)
-            for start, end in pairwise(ends)
+            count(np.concatenate([text[:start], text[end:]])).to(self.device) for start, end in pairwise(ends)
         ]
         self._ends = torch.tensor(ends[1:], device=self.device)
-        before = np.full(order, NOTHING, np.int64)
-        self._text = torch.from_numpy(np.concatenate([before, np.asarray(text, np.int64)])).to(self.device)
-        keeps = len(text) * tokens <= MOST_KEPT
-        self._kept = torch.zeros(len(text), tokens, dtype=torch.float16, device=self.device) if keeps else None
+        self.tokens = self._models[0].tokens
+        numbers = torch.from_numpy(np.asarray(text, np.int64)).to(self.device)
+        self._contexts = self._models[0].contexts(numbers[:, None])[0][:, :, 0]  # where one stands, all models agree on
+        keeps = len(text) * self.tokens <= MOST_KEPT
+        self._kept = torch.zeros(len(text), self.tokens, dtype=torch.float16, device=self.device) if keeps else None
         self._is_kept = torch.zeros(len(text), dtype=torch.bool, device=self.device)
 
     def __call__(self, places: Tensor) -> Tensor:
@@ -70,8 +73,7 @@ class HeldOutNGrams:
     def _computed(self, asked: Tensor) -> Tensor:
         result = torch.empty(len(asked), self.tokens, dtype=torch.float16, device=self.device)
         part = torch.searchsorted(self._ends, asked, right=True)
-        history = self._text[asked + torch.arange(self.order + 1, device=self.device)[:, None]]
         for number in part.unique().tolist():
             mine = part == number
-            result[mine] = self._models[number].after(history[:, mine])[0].half()
+            result[mine] = self._models[number].after(self._contexts[:, asked[mine]]).half()
         return result

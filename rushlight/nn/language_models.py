@@ -16,6 +16,7 @@ from rushlight.nn.mixture import MixtureLanguageModel
 from rushlight.nn.models import UnknownModel, nearest, options_of
 from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.nn.transformer import TransformerLanguageModel
+from rushlight.nn.word_ngram import WordNGramLanguageModel
 
 
 def mixture(
@@ -35,10 +36,9 @@ def mixture(
     """
     built = []
     for member in members:
-        options = {key: value for key, value in member.items() if key not in ("model", "tokens")}
         if member.get("model") == "mixture":
             raise UnknownModel("a mixture cannot be a member of a mixture: name its members instead")
-        built.append(build_language_model(str(member.get("model")), tokens, **options))
+        built.append(_part(member, tokens))
     return MixtureLanguageModel(built, weights)
 
 
@@ -48,16 +48,21 @@ def guided(tokens: int, body: Mapping[str, Any] | None = None, ngram: Mapping[st
     Args:
         tokens: size of the vocabulary.
         body: the name of the network's `model`, and that model's options; a plain `qrnn` if not given.
-        ngram: options of the n-gram model: the sizes of its tables, which a file fills.
+        ngram: the name of the n-gram model's `model`, a plain `ngram` if not given, and that model's options: the sizes
+            of its tables, which a file fills.
 
     Raises:
         UnknownModel: there is no such network or option.
-        ValueError: the network is no recurrent one.
+        ValueError: the network is no recurrent one, or its guide no n-gram model.
     """
-    body = body or {"model": "qrnn"}
-    options = {key: value for key, value in body.items() if key not in ("model", "tokens")}
-    network = build_language_model(str(body.get("model")), tokens, **options)
-    return GuidedLanguageModel(network, NGramLanguageModel(tokens, **(ngram or {})))
+    network = _part(body or {"model": "qrnn"}, tokens)
+    return GuidedLanguageModel(network, _part({"model": "ngram", **(ngram or {})}, tokens))
+
+
+def _part(described: Mapping[str, Any], tokens: int) -> Any:
+    """A model that is part of another, from its name and options."""
+    options = {key: value for key, value in described.items() if key not in ("model", "tokens")}
+    return build_language_model(str(described.get("model")), tokens, **options)
 
 
 LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -67,12 +72,15 @@ LANGUAGE_MODELS: dict[str, Callable[..., nn.Module]] = {
     "qrnn": partial(RecurrentLanguageModel, cell="qrnn"),
     "transformer": TransformerLanguageModel,
     "ngram": NGramLanguageModel,
+    "word_ngram": WordNGramLanguageModel,
     "mixture": mixture,
     "guided": guided,
 }
 
 # Those that learn by gradients alone; the others begin with counts of a text, or with models that have learned.
-TRAINABLE_LANGUAGE_MODELS = [name for name in LANGUAGE_MODELS if name not in ("ngram", "mixture", "guided")]
+TRAINABLE_LANGUAGE_MODELS = [
+    name for name in LANGUAGE_MODELS if name not in ("ngram", "word_ngram", "mixture", "guided")
+]
 
 
 def build_language_model(name: str, tokens: int, **options: Any) -> Any:

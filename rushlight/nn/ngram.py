@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 CHARACTER_ORDER, WORD_ORDER = 6, 2  # tokens of context that serve best
 BLOCK = 1024  # rows: tables are filled up to whole blocks
 NOTHING = -1  # stands in the state for what was before the text
-_UNUSED = torch.iinfo(torch.int64).max  # fills up the sorted keys
-_MULTIPLIER = -7046029254386353131  # odd (2^64 divided by the golden ratio), so that keys are mixed up but by chance
+NO_CONTEXT = torch.iinfo(torch.int64).max  # the key of what was never counted; it also fills up the sorted keys
+MULTIPLIER = -7046029254386353131  # odd (2^64 divided by the golden ratio), so that keys are mixed up but by chance
 _ALL_BITS = (1 << 64) - 1
 _PROBABILITIES_AT_ONCE = 4_000_000
 
@@ -47,12 +47,16 @@ class NGramLanguageModel(nn.Module):
     Args:
         tokens: V.
         order: the longest context, in tokens.
-        contexts: for each length of context from 0 up, blocks of 1,024 rows for the contexts that were seen.
+        contexts: for each table, which are those of each length of context from 0 up, blocks of 1,024 rows for the
+            contexts that were seen.
         pairs: likewise for the pairs of a context and what followed.
 
     Raises:
-        ValueError: there is not one number for each length.
+        ValueError: there is not one number for each table.
     """
+
+    NAME: ClassVar[str] = "ngram"  # in `rushlight.nn.language_models`
+    FURTHER: ClassVar[tuple[str, ...]] = ()  # tables beside those of the lengths
 
     def __init__(
         self,
@@ -62,19 +66,21 @@ class NGramLanguageModel(nn.Module):
         pairs: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        contexts, pairs = contexts or [1] * (order + 1), pairs or [1] * (order + 1)
-        if not len(contexts) == len(pairs) == order + 1:
-            raise ValueError(f"an order of {order} has {order + 1} tables, not {len(contexts)} and {len(pairs)}")
         self.tokens, self.order = tokens, order
-        for length, (rows, entries) in enumerate(zip(contexts, pairs, strict=True)):
-            self.register_buffer(f"keys{length}", torch.full((rows * BLOCK,), _UNUSED))
-            self.register_buffer(f"starts{length}", torch.zeros(rows * BLOCK + 1, dtype=torch.int32))
-            self.register_buffer(f"shares{length}", torch.ones(rows * BLOCK))
-            self.register_buffer(f"followers{length}", torch.zeros(entries * BLOCK, dtype=torch.int32))
-            self.register_buffer(f"given{length}", torch.zeros(entries * BLOCK))
+        self._names = [*map(str, range(order + 1)), *self.FURTHER]
+        count = len(self._names)
+        contexts, pairs = contexts or [1] * count, pairs or [1] * count
+        if not len(contexts) == len(pairs) == count:
+            raise ValueError(f"an order of {order} has {count} tables, not {len(contexts)} and {len(pairs)}")
+        for name, rows, entries in zip(self._names, contexts, pairs, strict=True):
+            self.register_buffer(f"keys{name}", torch.full((rows * BLOCK,), NO_CONTEXT))
+            self.register_buffer(f"starts{name}", torch.zeros(rows * BLOCK + 1, dtype=torch.int32))
+            self.register_buffer(f"shares{name}", torch.ones(rows * BLOCK))
+            self.register_buffer(f"followers{name}", torch.zeros(entries * BLOCK, dtype=torch.int32))
+            self.register_buffer(f"given{name}", torch.zeros(entries * BLOCK))
 
     @classmethod
-    def learned(cls, text: np.ndarray, tokens: int, order: int = CHARACTER_ORDER) -> NGramLanguageModel:
+    def learned(cls, text: np.ndarray, tokens: int, order: int = CHARACTER_ORDER) -> Self:
         """Count a text.
 
         Args:
@@ -82,28 +88,32 @@ class NGramLanguageModel(nn.Module):
             tokens: V.
             order: the longest context, in tokens.
         """
-        tables = [_Table.of(*part) for part in _contexts_by_length(text, order)]
+        return cls._of_counts(counted_by_length(text, order), tokens, order)
+
+    @classmethod
+    def _of_counts(cls, counted: Sequence[tuple[np.ndarray, np.ndarray]], tokens: int, order: int) -> Self:
+        """From what is counted for each table: a key for each context, and what followed."""
+        tables = [_Table.of(*part) for part in counted]
         contexts = [max(1, -(-len(table.keys) // BLOCK)) for table in tables]
         pairs = [max(1, -(-len(table.followers) // BLOCK)) for table in tables]
         model = cls(tokens, order, contexts, pairs)
-        for length, table in enumerate(tables):
+        for name, table in zip(model._names, tables, strict=True):
             rows, entries = len(table.keys), len(table.followers)
-            model._table(length, "keys")[:rows] = torch.from_numpy(table.keys)
-            model._table(length, "starts")[:rows] = torch.from_numpy(table.starts)
-            model._table(length, "starts")[rows:] = entries
-            model._table(length, "shares")[:rows] = torch.from_numpy(table.shares)
-            model._table(length, "followers")[:entries] = torch.from_numpy(table.followers)
-            model._table(length, "given")[:entries] = torch.from_numpy(table.given)
+            model._table(name, "keys")[:rows] = torch.from_numpy(table.keys)
+            model._table(name, "starts")[:rows] = torch.from_numpy(table.starts)
+            model._table(name, "starts")[rows:] = entries
+            model._table(name, "shares")[:rows] = torch.from_numpy(table.shares)
+            model._table(name, "followers")[:entries] = torch.from_numpy(table.followers)
+            model._table(name, "given")[:entries] = torch.from_numpy(table.given)
         return model
 
     @property
     def arguments(self) -> dict[str, Any]:
         """What the constructor needs to make tables of these sizes."""
-        lengths = range(self.order + 1)
         return {
             "order": self.order,
-            "contexts": [len(self._table(length, "keys")) // BLOCK for length in lengths],
-            "pairs": [len(self._table(length, "followers")) // BLOCK for length in lengths],
+            "contexts": [len(self._table(name, "keys")) // BLOCK for name in self._names],
+            "pairs": [len(self._table(name, "followers")) // BLOCK for name in self._names],
         }
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -111,39 +121,64 @@ class NGramLanguageModel(nn.Module):
 
         Args:
             tokens: (T, B) int64.
-            state: the tokens before (B, order), -1 where there were none; None at the start of a text.
+            state: what is remembered of the text before (B, S) int64, of an n-gram model its last tokens, -1 where
+                there were none; None at the start of a text.
 
         Returns:
-            Logarithms of the probabilities of the next token (T, B, V), and the last tokens.
+            Logarithms of the probabilities of the next token (T, B, V), and the state after the last.
+        """
+        contexts, state = self.contexts(tokens, state)
+        return self.after(contexts), state
+
+    def contexts(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """For each position of a window the number of its context in each table, and the state; as `forward`.
+
+        Which tables were counted from which text makes no difference.
+
+        Returns:
+            (tables, T, B) int64, and (B, S).
         """
         history = self._history(tokens, state)
-        return self.after(history), history[len(history) - self.order :].T
+        return self._contexts_by_length(history), self._last_of(history)
 
     def remembered(self, tokens: Tensor, state: Tensor | None = None) -> Tensor:
         """The state that `forward` returns, without its probabilities."""
-        history = self._history(tokens, state)
-        return history[len(history) - self.order :].T
+        return self._last_of(self._history(tokens, state))
 
     def _history(self, tokens: Tensor, state: Tensor | None) -> Tensor:
         """What was before and the window: (order + T, B)."""
-        if state is None:
-            state = tokens.new_full((tokens.shape[1], self.order), NOTHING)
-        return torch.cat([state.T, tokens])
+        before = tokens.new_full((self.order, tokens.shape[1]), NOTHING) if state is None else state[:, : self.order].T
+        return torch.cat([before, tokens])
 
-    def after(self, history: Tensor) -> Tensor:
-        """Logarithms of the probabilities of what follows each position but the first `order` of a history.
+    def _last_of(self, history: Tensor) -> Tensor:
+        """The last tokens of a history (order + T, B): (B, order)."""
+        return history[len(history) - self.order :].T
+
+    def _contexts_by_length(self, history: Tensor) -> Tensor:
+        """From a history (order + T, B), -1 for what was before the text, to (order + 1, T, B)."""
+        if history.is_cpu and history.shape == (self.order + 1, 1):
+            return torch.tensor(_keys_by_length(history[1:, 0].tolist()))[:, None, None]
+        positions, streams = len(history) - self.order, history.shape[1]
+        found = []
+        is_whole = torch.ones(positions, streams, dtype=torch.bool, device=history.device)
+        for length in range(self.order + 1):
+            window = history[self.order - length :]
+            if length:
+                is_whole = is_whole & (window[1 : 1 + positions] != NOTHING)
+            found.append(context_keys(window, length, positions).masked_fill(~is_whole, NO_CONTEXT))
+        return torch.stack(found)
+
+    def after(self, contexts: Tensor) -> Tensor:
+        """Logarithms of the probabilities of what follows some contexts.
 
         Args:
-            history: (order + T, B) int64; -1 for what was before the text.
+            contexts: as `contexts` gives them, (tables, ...) int64.
 
         Returns:
-            (T, B, V).
+            (..., V).
         """
-        if history.is_cpu and history.shape == (self.order + 1, 1):
-            found = self._probabilities_of_one(history[1:, 0].tolist())
-        else:
-            found = self._probabilities(history)
-        return found.clamp_min(torch.finfo(torch.float32).tiny).log()
+        flat = contexts.flatten(1)
+        return logarithms_of(self._by_length(flat)).view(*contexts.shape[1:], self.tokens)
 
     def losses(self, text: Tensor) -> Tensor:
         """Nats of each token of a text from its second on, a stretch at a time: (N,) to (N - 1,)."""
@@ -167,54 +202,54 @@ class NGramLanguageModel(nn.Module):
         """None: there is nothing to train."""
         return {}
 
-    def _probabilities(self, history: Tensor) -> Tensor:
-        """Of each token after each position but the first `order` of a history (order + T, B): (T, B, V)."""
-        positions, streams = len(history) - self.order, history.shape[1]
-        result = torch.full((positions * streams, self.tokens), 1 / self.tokens, device=history.device)
+    def _by_length(self, contexts: Tensor) -> Tensor:
+        """Probabilities after contexts (tables, N), of the tables by length alone: (N, V)."""
+        result = torch.full((contexts.shape[1], self.tokens), 1 / self.tokens, device=contexts.device)
         for length in range(self.order + 1):
-            window = history[self.order - length :]
-            keys = context_keys(window, length, positions).flatten()
-            is_whole = torch.ones(positions, streams, dtype=torch.bool, device=history.device)
-            for offset in range(1, length + 1):
-                is_whole &= window[offset : offset + positions] != NOTHING
-            table = self._table(length, "keys")
-            row = torch.searchsorted(table, keys).clamp_max(len(table) - 1)
-            seen = (table[row] == keys) & is_whole.flatten()
-            starts = self._table(length, "starts")
-            first = starts[row].long()
-            count = torch.where(seen, starts[row + 1] - first, 0)
-            result *= torch.where(seen, self._table(length, "shares")[row], 1.0)[:, None]
-            position = torch.repeat_interleave(count)
-            before = count.cumsum(0) - count
-            entry = torch.arange(len(position), device=history.device) - before[position] + first[position]
-            followers = self._table(length, "followers")[entry].long()
-            result.index_put_((position, followers), self._table(length, "given")[entry], accumulate=True)
-        return result.view(positions, streams, self.tokens)
+            result = self._refined(str(length), contexts[length], result)
+        return result
 
-    def _probabilities_of_one(self, context: list[int]) -> Tensor:
-        """Those of `_probabilities` after one position: (1, 1, V). A writer asks for one at a time, and waits.
+    def _refined(self, name: str, keys: Tensor, shorter: Tensor) -> Tensor:
+        """What a table makes of the probabilities after shorter contexts.
 
         Args:
-            context: the last `order` tokens, -1 for what was before the text.
+            name: of the table.
+            keys: of the contexts (N,).
+            shorter: (N, V).
         """
-        result = np.full(self.tokens, 1 / self.tokens, np.float32)
-        for length in range(self.order + 1):
-            tokens = context[len(context) - length :]
-            if NOTHING in tokens:
-                break
-            keys = self._table(length, "keys").numpy()
-            key = _key_of(tokens)
-            row = int(keys.searchsorted(key))
-            if row == len(keys) or keys[row] != key:
-                break  # and no longer context was seen
-            first, end = self._table(length, "starts")[row : row + 2].tolist()
-            result *= self._table(length, "shares")[row].item()
-            followers = self._table(length, "followers")[first:end].numpy()
-            result[followers] += self._table(length, "given")[first:end].numpy()
-        return torch.from_numpy(result)[None, None]
+        if len(keys) == 1 and keys.is_cpu:
+            return self._refined_once(name, int(keys), shorter)
+        table, starts = self._table(name, "keys"), self._table(name, "starts")
+        row = torch.searchsorted(table, keys).clamp_max(len(table) - 1)
+        seen = table[row] == keys
+        first = starts[row].long()
+        count = torch.where(seen, starts[row + 1] - first, 0)
+        result = shorter * torch.where(seen, self._table(name, "shares")[row], 1.0)[:, None]
+        position = torch.repeat_interleave(count)
+        before = count.cumsum(0) - count
+        entry = torch.arange(len(position), device=keys.device) - before[position] + first[position]
+        followers = self._table(name, "followers")[entry].long()
+        return result.index_put_((position, followers), self._table(name, "given")[entry], accumulate=True)
 
-    def _table(self, length: int, name: str) -> Tensor:
-        return self.get_buffer(f"{name}{length}")
+    def _refined_once(self, name: str, key: int, shorter: Tensor) -> Tensor:
+        """`_refined` for a single context: a writer asks for one at a time, and waits."""
+        keys = self._table(name, "keys").numpy()
+        row = int(keys.searchsorted(key))
+        if row == len(keys) or keys[row] != key:
+            return shorter
+        first, end = self._table(name, "starts")[row : row + 2].tolist()
+        result = shorter.numpy() * self._table(name, "shares")[row].item()
+        followers = self._table(name, "followers")[first:end].numpy()
+        result[0, followers] += self._table(name, "given")[first:end].numpy()
+        return torch.from_numpy(result)
+
+    def _table(self, name: str, column: str) -> Tensor:
+        found: Tensor = getattr(self, f"{column}{name}")  # `get_buffer` takes as long as looking up a context
+        return found
+
+
+def logarithms_of(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 def context_keys(tokens: Tensor, length: int, count: int) -> Tensor:
@@ -230,26 +265,35 @@ def context_keys(tokens: Tensor, length: int, count: int) -> Tensor:
     """
     keys = torch.zeros(count, *tokens.shape[1:], dtype=torch.int64, device=tokens.device)
     for offset in range(1, length + 1):
-        keys = keys * _MULTIPLIER + tokens[offset : offset + count] + 1
-        keys = keys ^ _shifted(keys, 29)
+        keys = keys * MULTIPLIER + tokens[offset : offset + count] + 1
+        keys = keys ^ shifted(keys, 29)
     return keys
 
 
-def _key_of(tokens: Sequence[int]) -> int:
-    """The number that `context_keys` gives a context."""
-    key = 0
-    for token in tokens:
-        key = (key * _MULTIPLIER + token + 1) & _ALL_BITS
-        key ^= key >> 29
-    return key - ((key >> 63) << 64)
+def _keys_by_length(tokens: Sequence[int]) -> list[int]:
+    """The numbers that `context_keys` gives the contexts of each length at the end of some tokens."""
+    found = []
+    for length in range(len(tokens) + 1):
+        key = 0
+        for token in tokens[len(tokens) - length :]:
+            key = (key * MULTIPLIER + token + 1) & _ALL_BITS
+            key ^= key >> 29
+        is_whole = NOTHING not in tokens[len(tokens) - length :]
+        found.append(signed(key) if is_whole else NO_CONTEXT)
+    return found
 
 
-def _shifted(keys: Tensor, bits: int) -> Tensor:
+def signed(number: int) -> int:
+    """A number of 64 bits as int64 holds it."""
+    return number - ((number >> 63) << 64)
+
+
+def shifted(keys: Tensor, bits: int) -> Tensor:
     """To the right, filled up with zeros."""
     return (keys >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _contexts_by_length(text: np.ndarray, order: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def counted_by_length(text: np.ndarray, order: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each length from 0 up: a key for each context that is counted, and what followed."""
     tokens = torch.from_numpy(np.asarray(text).astype(np.int64))
     result: list[tuple[np.ndarray, np.ndarray]] = []
@@ -297,8 +341,8 @@ class _Table:
 
 
 def _paired(contexts: np.ndarray, followers: np.ndarray) -> np.ndarray:
-    keys = torch.from_numpy(contexts) * _MULTIPLIER + torch.from_numpy(followers) + 1
-    return (keys ^ _shifted(keys, 32)).numpy()
+    keys = torch.from_numpy(contexts) * MULTIPLIER + torch.from_numpy(followers) + 1
+    return (keys ^ shifted(keys, 32)).numpy()
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ BACKBONE = PLAIN | {
     "kept_statistics": "the statistics of batch norm stay those of the published weights; without it, they move",
 }
 TEXT = {
-    "ngram": "the network is told what an n-gram model of the text expects, and corrects it; without it, it is alone",
+    "ngram": "the network is told what counts of the text expect, and corrects that; without it, it is alone",
     "dropout": "a part of what each layer shows is hidden; without it, nothing is",
     "input_dropout": "a part of the embedded tokens is hidden; without it, nothing is",
     "weight_dropout": "a part of the hidden-to-hidden weights is left out; without it, none is",

@@ -3,14 +3,14 @@
 import bz2
 import math
 
-import numpy as np
-
+from rushlight.data.tokenizers import CharacterTokenizer
 from rushlight.inference.text_baselines import compressed_bits_per_character, ngram_loss
 
 
 def test_an_n_gram_model_is_measured_with_an_interval_over_stretches():
-    train, valid = np.tile([0, 1, 2, 3, 2], 100), np.tile([0, 1, 2, 3, 2], 400)
-    found = ngram_loss(train, valid, 4, 3)
+    tokenizer = CharacterTokenizer.learn(["so is it"])
+    train, valid = tokenizer.encode("so is it, " * 100), tokenizer.encode("so is it, " * 400)
+    found = ngram_loss(train, valid, tokenizer)
     assert found.value < 0.2
     assert found.n == len(valid) - 1
     assert found.method == "blocks"

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from rushlight.data.tokenizers import CharacterTokenizer
+from rushlight.inference.text_counts import count_text
 from rushlight.inference.text_file import save_language_model
 from rushlight.inference.text_mixture import save_mixture
 from rushlight.inference.writer import Writer
 from rushlight.nn.language_models import build_language_model
 from rushlight.nn.mixture import MixtureLanguageModel
 from rushlight.nn.models import UnknownModel
-from rushlight.nn.ngram import NGramLanguageModel
 from rushlight.runtime.errors import InputError, ModelFileError
 
 TEXT = "the cat sat on the mat and the dog on the log"
@@ -86,7 +86,7 @@ def test_an_n_gram_model_joins_with_its_weight(tmp_path):
     first = saved(tmp_path / "a")
     tokens = Writer.load(first, device="cpu").tokenizer.encode(TEXT)
     save_mixture([first], tmp_path / "mixed", counted=tokens, ngram_weight=0.25)
-    ngram = NGramLanguageModel.learned(tokens, int(tokens.max()) + 1)
+    ngram = count_text(tokens, Writer.load(first, device="cpu").tokenizer)
     counted = ngram(torch.from_numpy(tokens)[:, None])[0].exp()
     torch.testing.assert_close(probabilities(tmp_path / "mixed"), 0.75 * probabilities(first) + 0.25 * counted)
     assert Writer.load(tmp_path / "mixed", device="cpu").write("the ", 20, seed=0)

@@ -1,5 +1,6 @@
 """A guided model begins as its n-gram model; while it learns, it is told what counts of the rest of the text expect."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,13 @@ from rushlight.nn.guided import GuidedLanguageModel
 from rushlight.nn.held_out import HeldOutNGrams
 from rushlight.nn.language_model import RecurrentLanguageModel
 from rushlight.nn.ngram import NGramLanguageModel
+from rushlight.nn.word_ngram import WordNGramLanguageModel
 
 V, ORDER = 5, 3
+COUNTS = [
+    partial(NGramLanguageModel.learned, tokens=V, order=ORDER),
+    partial(WordNGramLanguageModel.learned_with, [True, True, True, False, False], tokens=V, order=ORDER),
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +28,10 @@ def text() -> np.ndarray:
     return np.concatenate([random.permutation(V)[: random.integers(2, V)] for _ in range(150)])
 
 
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("cell", ["qrnn", "lstm"])
-def test_an_untrained_one_answers_as_its_ngram_model(text, cell):
-    ngram = NGramLanguageModel.learned(text, V, ORDER)
+def test_an_untrained_one_answers_as_its_ngram_model(text, cell, count):
+    ngram = count(text)
     model = GuidedLanguageModel(RecurrentLanguageModel(V, cell, 8, 8, 2), ngram).eval()
     tokens = torch.from_numpy(text[:60].astype(np.int64)).view(20, 3)
     logits, _ = model(tokens)
@@ -41,19 +48,20 @@ def test_with_tied_weights_it_can_still_learn(text):
 
 @pytest.mark.parametrize("folds", [2, 3, 7])
 @pytest.mark.parametrize("most_kept", [0, 10**6])
-def test_each_part_is_asked_of_counts_that_left_it_out(text, folds, most_kept, monkeypatch):
+@pytest.mark.parametrize("count", COUNTS)
+def test_each_part_is_asked_of_counts_that_left_it_out(text, folds, most_kept, count, monkeypatch):
     monkeypatch.setattr(held_out, "MOST_KEPT", most_kept)
-    models = HeldOutNGrams(text, V, ORDER, folds)
+    models = HeldOutNGrams(text, count, folds)
     ends = np.linspace(0, len(text), folds + 1).round().astype(int)
     tokens = torch.from_numpy(text.astype(np.int64))[:, None]
     for start, end in pairwise(ends):
-        alone = NGramLanguageModel.learned(np.concatenate([text[:start], text[end:]]), V, ORDER)
+        alone = count(np.concatenate([text[:start], text[end:]]))
         expected = alone(tokens)[0][start:end, 0]
         torch.testing.assert_close(models(torch.arange(start, end)), expected, rtol=1e-3, atol=2e-3)
 
 
 def test_what_was_kept_is_what_was_computed(text):
-    models = HeldOutNGrams(text, V, ORDER, 4)
+    models = HeldOutNGrams(text, COUNTS[0], 4)
     places = torch.randperm(len(text), generator=torch.Generator().manual_seed(0))[:120].view(-1, 3)
     first = models(places)
     assert first.shape == (*places.shape, V)
@@ -61,13 +69,15 @@ def test_what_was_kept_is_what_was_computed(text):
     assert torch.equal(models(places.T), first.transpose(0, 1))
 
 
-def test_a_text_of_which_little_is_known_is_no_fault():
-    models = HeldOutNGrams(np.array([0, 1, 0]), V, ORDER, 8)
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_text_of_which_little_is_known_is_no_fault(count):
+    models = HeldOutNGrams(np.array([0, 1, 0]), count, 8)
     assert torch.isfinite(models(torch.arange(3))).all()
 
 
-def test_told_what_it_would_have_said_itself_it_says_the_same(text):
-    model = GuidedLanguageModel(RecurrentLanguageModel(V, "qrnn", 8, 8, 1), NGramLanguageModel.learned(text, V, ORDER))
+@pytest.mark.parametrize("count", COUNTS)
+def test_told_what_it_would_have_said_itself_it_says_the_same(text, count):
+    model = GuidedLanguageModel(RecurrentLanguageModel(V, "qrnn", 8, 8, 1), count(text))
     tokens = torch.from_numpy(text[:40].astype(np.int64)).view(20, 2)
     own, state = model.forward_features(tokens)
     told, other = model.forward_features(tokens, None, model.ngram(tokens)[0])
@@ -78,3 +88,5 @@ def test_told_what_it_would_have_said_itself_it_says_the_same(text):
 def test_only_a_recurrent_network_can_be_guided(text):
     with pytest.raises(ValueError, match="only a recurrent network"):
         GuidedLanguageModel(nn.Linear(2, 2), NGramLanguageModel.learned(text, V, ORDER))
+    with pytest.raises(ValueError, match="only an n-gram model"):
+        GuidedLanguageModel(RecurrentLanguageModel(V, "qrnn", 8, 8, 1), nn.Linear(2, 2))

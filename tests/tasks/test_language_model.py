@@ -9,7 +9,6 @@ from rushlight.data.text import TextData
 from rushlight.inference.text_baselines import ngram_loss
 from rushlight.inference.writer import Writer
 from rushlight.nn.language_model import RecurrentLanguageModel, map_state
-from rushlight.nn.ngram import CHARACTER_ORDER
 from rushlight.runtime.errors import InputError
 from rushlight.tasks import language_model
 from rushlight.tasks.language_model import (
@@ -61,8 +60,7 @@ def test_by_default_an_ngram_model_guides_it_and_it_becomes_better_than_that(lea
     assert learned.is_guided
     alone = LanguageModel(data, model_options=SMALL, device="cpu", without=["ngram"])
     assert not alone.is_guided
-    tokens = data.tokenizer.size
-    ngram = ngram_loss(data.train.tokens, data.valid.tokens, tokens, CHARACTER_ORDER)
+    ngram = ngram_loss(data.train.tokens, data.valid.tokens, data.tokenizer)
     assert learned.evaluate().loss.value < ngram.value < alone.fit(1, lr=1e-2).evaluate().loss.value
 
 
