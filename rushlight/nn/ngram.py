@@ -203,7 +203,7 @@ class NGramLanguageModel(nn.Module):
         return {}
 
     def _by_length(self, contexts: Tensor) -> Tensor:
-        """Probabilities after contexts (tables, N), of the tables by length alone: (N, V)."""
+        """Probabilities after contexts (tables, N), of the tables by length alone, which come first: (N, V)."""
         result = torch.full((contexts.shape[1], self.tokens), 1 / self.tokens, device=contexts.device)
         for length in range(self.order + 1):
             result = self._refined(str(length), contexts[length], result)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rushlight.data.tokenizers import CharacterTokenizer, WordTokenizer
 from rushlight.inference.text_counts import count_text
 from rushlight.nn.ngram import NOTHING, NGramLanguageModel
-from rushlight.nn.word_ngram import WordContexts, WordNGramLanguageModel, is_letter
+from rushlight.nn.word_ngram import WordNGramLanguageModel, is_letter, word_contexts
 
 LETTERS = torch.tensor([True, True, False, False])
 
@@ -33,16 +33,15 @@ def told_by_hand(tokens: list[int]) -> list[tuple]:
 def test_contexts_are_the_same_where_run_and_words_are_the_same_and_only_there(texts):
     tokens = torch.tensor(texts).T
     streams = tokens.shape[1]
-    contexts = WordContexts(LETTERS)
     nothing = torch.full((streams,), NOTHING), torch.zeros(streams, 3, dtype=torch.int64)
-    keys, last = contexts(tokens, *nothing)
+    keys, last = word_contexts(tokens, LETTERS, *nothing)
     by_hand = [told_by_hand(text) for text in texts]
     for table, part in enumerate([lambda it: it[:1], lambda it: it[:2], lambda it: it[::2]]):
         expected = [part(by_hand[stream][place]) for stream in range(streams) for place in range(12)]
         found = keys[table].T.flatten().tolist()
         assert len(set(zip(expected, found, strict=True))) == len(set(expected)) == len(set(found))
-    first, state = contexts(tokens[:5], *nothing)
-    rest, again = contexts(tokens[5:], tokens[4], state)
+    first, state = word_contexts(tokens[:5], LETTERS, *nothing)
+    rest, again = word_contexts(tokens[5:], LETTERS, tokens[4], state)
     assert torch.equal(torch.cat([first, rest], dim=1), keys)
     assert torch.equal(again, last)
 
