@@ -37,8 +37,8 @@ from rushlight.nn.ngram import (
     signed,
 )
 
-# How much the characters alone, with the last word and with the one before it are believed; together less than 1, as all
-# three overrate what they have seen. Fitted on one half of the last 15 % of Nietzsche's training part, with the rest
+# How much the characters alone, with the last word and with the one before it are believed; together less than 1, as
+# all three overrate what they have seen. Fitted on one half of the last 15 % of Nietzsche's training part, with the rest
 # counted: 1.345 nats a character on the other half, instead of 1.415 of the characters alone. On other texts (Python
 # code, prose with code, a tenth of Nietzsche) no powers were better by more than 0.02.
 POWERS = (0.29, 0.46, 0.18)
@@ -71,8 +71,8 @@ def word_contexts(tokens: Tensor, letters: Tensor, last: Tensor, state: Tensor) 
     changes = torch.zeros_like(letter)
     changes[1:] = letter[1:] != letter[:-1]
 
-    # The number of a run is the sum over its characters of code * MULTIPLIER ** (characters after it): the difference of
-    # two of the sums from the start of the window, in which every character has the inverse power of its place.
+    # The number of a run is the sum over its characters of code * MULTIPLIER ** (characters after it): the difference
+    # of two of the sums from the start of the window, in which every character has the inverse power of its place.
     positions = len(codes)
     factor = codes.new_full((positions, 1), MULTIPLIER)
     inverse = codes.new_full((positions, 1), signed(_INVERSE))
