@@ -38,9 +38,9 @@ from rushlight.nn.ngram import (
 )
 
 # How much the characters alone, with the last word and with the one before it are believed; together less than 1, as
-# all three overrate what they have seen. Fitted on one half of the last 15 % of Nietzsche's training part, with the rest
-# counted: 1.345 nats a character on the other half, instead of 1.415 of the characters alone. On other texts (Python
-# code, prose with code, a tenth of Nietzsche) no powers were better by more than 0.02.
+# all three overrate what they have seen. Fitted on one half of the last 15 % of Nietzsche's training part, with the
+# rest counted: 1.345 nats a character on the other half, instead of 1.415 of the characters alone. On other texts
+# (Python code, prose with code, a tenth of Nietzsche) no powers were better by more than 0.02.
 POWERS = (0.29, 0.46, 0.18)
 _INVERSE = pow(MULTIPLIER, -1, 1 << 64)  # MULTIPLIER times this is 1 in the arithmetic of 64 bits
 _LETTERS = ("L", "M", "N")  # categories of Unicode: letters, the marks upon them, and numbers
