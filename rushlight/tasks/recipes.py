@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 Decision = TypeVar("Decision", bool, float)
 
 # Width of a fast net and the samples it must see to be worth more than the next narrower one; with fewer, the narrower
-# net gets further in the same time. Small data sets allow fewer, and are satisfied with less.
-SAMPLES_WORTH_THE_WIDTH = {16: 0, 24: 100_000, 32: 170_000, 48: 270_000, 64: 380_000, 96: 900_000}
+# net gets further in the same time. Small data sets allow fewer, and are satisfied with less. That 32 is worth it from
+# 130,000 on was measured where 24 takes three quarters of its time: after some 110,000 both reach 82.4 % of CIFAR-10's
+# images that were held back from training, after some 165,000 it reaches 84.0 %, and 24 reaches 83.6 %.
+SAMPLES_WORTH_THE_WIDTH = {16: 0, 24: 100_000, 32: 130_000, 48: 270_000, 64: 380_000, 96: 900_000}
 MOST_EPOCHS = 60  # more adds nothing that measuring can see, but
 LEAST_SAMPLES = 200_000  # a small data set is gone through as often as it takes to see this many,
 MOST_EPOCHS_OF_FEW = 200  # up to a point
